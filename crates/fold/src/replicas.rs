@@ -1,0 +1,56 @@
+//! Blobs on nodes: which shall hold them, and whose reports count.
+
+use proto::{Event, FileUploaded, MarkerId, NodeId};
+
+use crate::rows::{BlobRow, ReplicaRow, ReplicaState};
+use crate::{Missing, View};
+
+/// Registers the blob that an upload names and the state of its pair with every node that has joined. A blob that is
+/// registered already keeps its rows.
+pub(crate) fn register(view: &mut View, n: u64, event: &Event, uploaded: &FileUploaded) -> Result<(), Missing> {
+    if view.blob(uploaded.blob_id)?.is_some() {
+        return Ok(());
+    }
+    let nodes: Vec<_> = view.nodes()?.values().map(|row| (row.node.clone(), row.marker_id)).collect();
+    for (node, marker_id) in nodes {
+        let row = first_state(n, uploaded, node, marker_id);
+        view.replicas.put((row.blob_id, row.node.clone()), row);
+    }
+    let blob = BlobRow {
+        blob_id: uploaded.blob_id,
+        size_bytes: uploaded.size_bytes,
+        sha256: uploaded.sha256,
+        slices_sha256: uploaded.slices_sha256,
+        slice_bytes: uploaded.slice_bytes,
+        origin_node: uploaded.node.clone(),
+        first_seq: n,
+        created_at: event.time,
+    };
+    view.blobs.put(uploaded.blob_id, blob);
+    Ok(())
+}
+
+/// Why a report from a node does not count: it speaks of a node that never joined, or of a disk that is gone.
+pub(crate) fn refuse_reporter(
+    view: &View,
+    node: &NodeId,
+    marker_id: MarkerId,
+) -> Result<Option<&'static str>, Missing> {
+    Ok(match view.nodes()?.get(node) {
+        None => Some("node_unknown"),
+        Some(row) if row.marker_id != marker_id => Some("marker_outdated"),
+        Some(_) => None,
+    })
+}
+
+/// Stored on the node that took the upload, if its disk is still the same one; pending on the others.
+fn first_state(n: u64, uploaded: &FileUploaded, node: NodeId, marker_id: MarkerId) -> ReplicaRow {
+    let (state, fence_seq, reason) = if node != uploaded.node {
+        (ReplicaState::Pending, 0, None)
+    } else if marker_id == uploaded.marker_id {
+        (ReplicaState::Stored, 0, None)
+    } else {
+        (ReplicaState::Lost, n, Some("marker_outdated".to_owned()))
+    };
+    ReplicaRow { blob_id: uploaded.blob_id, node, state, seq: n, fence_seq, attempts: 0, reason }
+}

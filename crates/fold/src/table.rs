@@ -1,0 +1,62 @@
+//! A part of one table of the catalog, held in memory.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// The rows of one table that were loaded or made, by key. A key that was never loaded is unknown, which is not the same
+/// as a row that is not there.
+#[derive(Debug, Clone)]
+pub struct Table<K, R> {
+    slots: HashMap<K, Slot<R>>,
+    changed: Vec<K>,
+}
+
+#[derive(Debug, Clone)]
+struct Slot<R> {
+    row: Option<R>,
+    changed: bool,
+}
+
+impl<K, R> Default for Table<K, R> {
+    fn default() -> Self {
+        Self { slots: HashMap::new(), changed: Vec::new() }
+    }
+}
+
+impl<K: Hash + Eq + Clone, R: Clone> Table<K, R> {
+    /// Takes what the catalog says of `key`. What is in memory already is newer and stays.
+    pub fn load(&mut self, key: K, row: Option<R>) {
+        self.slots.entry(key).or_insert(Slot { row, changed: false });
+    }
+
+    /// Whether the key was loaded or made.
+    pub fn knows(&self, key: &K) -> bool {
+        self.slots.contains_key(key)
+    }
+
+    /// `Some(None)` when there is no such row, `None` when that is not known.
+    pub(crate) fn get(&self, key: &K) -> Option<Option<&R>> {
+        self.slots.get(key).map(|slot| slot.row.as_ref())
+    }
+
+    pub(crate) fn put(&mut self, key: K, row: R) {
+        let slot = self.slots.entry(key.clone()).or_insert(Slot { row: None, changed: false });
+        slot.row = Some(row);
+        if !slot.changed {
+            slot.changed = true;
+            self.changed.push(key);
+        }
+    }
+
+    /// The rows put since the last call, in the order of their first change.
+    pub(crate) fn take_changed(&mut self) -> Vec<R> {
+        let keys = std::mem::take(&mut self.changed);
+        keys.iter()
+            .filter_map(|key| {
+                let slot = self.slots.get_mut(key)?;
+                slot.changed = false;
+                slot.row.clone()
+            })
+            .collect()
+    }
+}

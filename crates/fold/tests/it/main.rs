@@ -1,0 +1,6 @@
+//! The fold without any server: given a journal, when an event comes, then this is the state and the outcome.
+
+mod journal;
+mod rules;
+mod store;
+mod same_on_every_replay;
