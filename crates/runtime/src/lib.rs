@@ -1,0 +1,19 @@
+//! What every process needs: config, telemetry, shutdown, tasks, clock, the one retry policy.
+//!
+//! It imports nothing of ours and knows no service. A service's `main` calls [`program::main`], which reads the
+//! command line and the configuration, starts telemetry, installs the signals and hands a [`program::Process`] to the
+//! service; everything the service then starts is tracked by [`tasks::Tasks`] and ends with [`shutdown::Shutdown`].
+
+pub mod config;
+pub mod telemetry;
+
+pub mod clock;
+pub mod shutdown;
+pub mod tasks;
+
+pub mod retry;
+pub mod waiting;
+
+pub mod program;
+
+pub use waiting::wait_for;
