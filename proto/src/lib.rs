@@ -20,8 +20,8 @@ mod wire;
 pub use digest::{Sha256Digest, SliceDigests};
 pub use event::{DecodeError, Event, RULES, SPEC_VERSION};
 pub use fact::{
-    Fact, FileUploaded, Kind, LARGE_BLOB_BYTES, NodeJoined, OnConflict, ReplicaStored, ReplicationParked,
-    SLICE_BYTES, SpaceCreated, StoredReplica,
+    Fact, FileUploaded, Kind, LARGE_BLOB_BYTES, NodeJoined, OnConflict, ReplicaStored, ReplicationParked, SLICE_BYTES,
+    SpaceCreated, StoredReplica,
 };
 pub use fingerprint::Fingerprint;
 pub use ids::{BlobId, ClusterId, EventId, FileId, FolderId, Incarnation, MarkerId, SpaceId, VersionId};

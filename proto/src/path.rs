@@ -63,7 +63,10 @@ impl FromStr for Path {
         }
         let path: String = text.nfc().collect();
         if path.len() > MAX_PATH_BYTES {
-            return Err(Invalid::new("path", format!("has {} bytes; at most {MAX_PATH_BYTES} are allowed", path.len())));
+            return Err(Invalid::new(
+                "path",
+                format!("has {} bytes; at most {MAX_PATH_BYTES} are allowed", path.len()),
+            ));
         }
         if path.starts_with('/') {
             return Err(Invalid::new("path", "starts with a slash"));

@@ -4,6 +4,7 @@
     missing_docs,
     clippy::pedantic,
     clippy::allow_attributes,
+    clippy::large_enum_variant,
     reason = "generated; the .proto files carry the documentation"
 )]
 /// `highwater.v1`: the services `Files` and `Operations`.

@@ -39,8 +39,12 @@ fn every_kind_has_a_fixture() {
 #[test]
 fn a_type_of_a_later_version_is_told_apart_from_garbage() {
     let later = br#"{"specversion":"1.0","id":"x","type":"highwater.file.shared.v1"}"#;
-    assert!(matches!(Event::decode(later), Err(DecodeError::UnknownType { event_type, .. }) if event_type == "highwater.file.shared.v1"));
-    for garbage in [&b"not json"[..], b"{}", b"\xff\xfe", br#"{"specversion":"0.3","id":"x","type":"highwater.file.uploaded.v1"}"#] {
+    assert!(
+        matches!(Event::decode(later), Err(DecodeError::UnknownType { event_type, .. }) if event_type == "highwater.file.shared.v1")
+    );
+    for garbage in
+        [&b"not json"[..], b"{}", b"\xff\xfe", br#"{"specversion":"0.3","id":"x","type":"highwater.file.uploaded.v1"}"#]
+    {
         assert!(matches!(Event::decode(garbage), Err(DecodeError::Undecodable { .. })), "{garbage:?}");
     }
 }

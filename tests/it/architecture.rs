@@ -80,7 +80,9 @@ fn the_replicator_does_not_know_postgres_and_the_projector_does_not_know_s3() {
     let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).exec().unwrap();
     let resolve = metadata.resolve.as_ref().unwrap();
     let names: BTreeMap<_, _> = metadata.packages.iter().map(|p| (&p.id, p.name.as_str())).collect();
-    for (program, stranger) in [("replicator", "sqlx"), ("projector", "aws-sdk-s3"), ("cli", "sqlx"), ("cli", "async-nats")] {
+    for (program, stranger) in
+        [("replicator", "sqlx"), ("projector", "aws-sdk-s3"), ("cli", "sqlx"), ("cli", "async-nats")]
+    {
         let start = metadata.workspace_packages().into_iter().find(|p| p.name.as_str() == program).unwrap();
         let mut seen = BTreeSet::new();
         let mut todo = vec![&start.id];

@@ -23,7 +23,9 @@ pub(crate) fn copy_name(name: &Segment, event: &Event, attempt: u32) -> Segment 
     let mark = format!(" (conflicted copy {actor} {date}{number})");
     // Joining NFC texts can compose across the seam, which never makes them longer.
     let stem = cut(stem, MAX_SEGMENT_BYTES - mark.len() - ending.len());
-    format!("{stem}{mark}{ending}").parse().expect("a cut name, a mark without slashes and a short ending fit a segment")
+    format!("{stem}{mark}{ending}")
+        .parse()
+        .expect("a cut name, a mark without slashes and a short ending fit a segment")
 }
 
 fn split_ending(name: &str) -> (&str, &str) {

@@ -58,9 +58,7 @@ pub fn keys(event: &Event) -> Vec<Key> {
             keys.push(Key::Blob(uploaded.blob_id));
         }
         Fact::ReplicaStored(stored) => {
-            keys.extend(
-                stored.replicas.iter().map(|r| Key::Replica { blob: r.blob_id, node: stored.node.clone() }),
-            );
+            keys.extend(stored.replicas.iter().map(|r| Key::Replica { blob: r.blob_id, node: stored.node.clone() }));
         }
         Fact::ReplicationParked(parked) => {
             keys.push(Key::Replica { blob: parked.blob_id, node: parked.node.clone() });

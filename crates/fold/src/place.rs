@@ -136,12 +136,7 @@ enum Choice {
     Reject(&'static str),
 }
 
-fn choose(
-    view: &View,
-    _event: &Event,
-    uploaded: &FileUploaded,
-    child: Option<Target>,
-) -> Result<Choice, Missing> {
+fn choose(view: &View, _event: &Event, uploaded: &FileUploaded, child: Option<Target>) -> Result<Choice, Missing> {
     let current: Option<(FileId, VersionId)> = match child {
         Some(Target::Folder(_)) => {
             return Ok(match uploaded.on_conflict {

@@ -27,8 +27,7 @@ pub(super) fn decide(view: &mut View, n: u64, event: &Event, uploaded: &FileUplo
         let row = NameRow { parent: spot.parent, name: spot.name.clone(), from_seq: n, target };
         view.names.put((spot.parent, spot.name), row);
     }
-    let file =
-        FileRow { file_id: spot.file_id, space_id: spot.space_id, version_id, created_seq, changed_seq: n };
+    let file = FileRow { file_id: spot.file_id, space_id: spot.space_id, version_id, created_seq, changed_seq: n };
     view.files.put(spot.file_id, file);
     view.add_version(VersionRow {
         version_id,

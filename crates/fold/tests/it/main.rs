@@ -2,5 +2,5 @@
 
 mod journal;
 mod rules;
-mod store;
 mod same_on_every_replay;
+mod store;

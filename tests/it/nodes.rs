@@ -1,0 +1,7 @@
+//! Tests that depend on the S3 nodes.
+
+mod bad_input;
+mod faults;
+mod kill;
+mod memory;
+mod pipeline;

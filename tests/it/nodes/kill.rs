@@ -1,0 +1,114 @@
+//! SIGKILL at random points while uploading: what was acknowledged is there afterwards.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, ensure};
+use rand::{RngExt as _, SeedableRng as _};
+use runtime::config::Environment;
+use tests::{Client, Cluster, Content, chunks, eventually, metadata, run};
+
+const UPLOADERS: u64 = 6;
+const VICTIMS: [&str; 9] =
+    ["gateway", "replicator-1", "replicator-2", "projector", "nats", "node-a", "node-b", "node-c", "postgres"];
+/// Uploads that are acknowledged between two kills, at most.
+const BETWEEN: u64 = 25;
+
+/// What was acknowledged, by path.
+type Acknowledged = Arc<Mutex<BTreeMap<String, Content>>>;
+
+/// A number from the environment, so that a run can be made longer, or the same again.
+fn number(name: &str, default: impl FnOnce() -> u64) -> u64 {
+    match Environment::process().var(name) {
+        Some(text) => text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text:?}")),
+        None => default(),
+    }
+}
+
+fn content(seed: u64, uploader: u64, n: u64) -> Content {
+    // Mostly small; some of several slices.
+    let size = if n % 17 == 16 { 9 * 1024 * 1024 + n } else { 1000 + (n * 7919) % 60_000 };
+    Content::new(seed ^ (uploader << 32) ^ n, size)
+}
+
+/// Uploads one file after the other until told to stop; each is tried, with one request id, until it is acknowledged.
+async fn upload(
+    cluster: &Cluster,
+    seed: u64,
+    uploader: u64,
+    done: &AtomicU64,
+    stop: &AtomicU64,
+    acknowledged: &Acknowledged,
+) {
+    for n in 0.. {
+        if stop.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        let path = format!("u{uploader}/{n}");
+        let content = content(seed, uploader, n);
+        let mut about = metadata(&path);
+        about.request_id = format!("{uploader}-{n}");
+        about.size_bytes = Some(content.size);
+        eventually(&path, async || {
+            let mut client: Client = cluster.client().await?;
+            let receipt = client.upload(about.clone(), chunks(content)).await?;
+            ensure!(receipt.sha256 == content.sha256().as_bytes()[..], "another digest");
+            anyhow::Ok(())
+        })
+        .await;
+        acknowledged.lock().expect("nobody panics with it").insert(path, content);
+        done.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+async fn kill(cluster: &Cluster, random: &mut rand::rngs::StdRng, kills: u64, done: &AtomicU64) -> anyhow::Result<()> {
+    for n in 0..kills {
+        let goal = done.load(Ordering::Relaxed) + random.random_range(0..BETWEEN);
+        eventually("uploads go on", async || {
+            let reached = done.load(Ordering::Relaxed);
+            ensure!(reached >= goal, "{reached} of {goal}");
+            Ok(())
+        })
+        .await;
+        let victim = VICTIMS[random.random_range(0..VICTIMS.len())];
+        println!("kill {n}: {victim} after {goal} uploads");
+        cluster.stack.kill(victim).await.context(victim)?;
+        cluster.stack.start(victim).await.context(victim)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_was_acknowledged_survives_kills_at_random_points() {
+    let kills = number("HIGHWATER_TEST_KILLS", || 20);
+    let seed = number("HIGHWATER_TEST_SEED", || u64::from(std::process::id()));
+    println!("HIGHWATER_TEST_SEED={seed} HIGHWATER_TEST_KILLS={kills}");
+    run(
+        |b| b,
+        async |cluster| {
+            let acknowledged = Acknowledged::default();
+            let (done, stop) = (AtomicU64::new(0), AtomicU64::new(0));
+            let mut random = rand::rngs::StdRng::seed_from_u64(seed);
+            let uploaders = (0..UPLOADERS).map(|uploader| upload(cluster, seed, uploader, &done, &stop, &acknowledged));
+            let killer = async {
+                let outcome = kill(cluster, &mut random, kills, &done).await;
+                stop.store(1, Ordering::Relaxed);
+                outcome
+            };
+            let (outcome, _) = tokio::join!(killer, futures::future::join_all(uploaders));
+            outcome?;
+            let status = cluster.settle().await;
+            assert!(status.nodes.iter().all(|node| node.blobs_parked == 0), "{status:?}");
+            let acknowledged = std::mem::take(&mut *acknowledged.lock().expect("nobody panics with it"));
+            println!("{} uploads acknowledged", acknowledged.len());
+            let mut client = cluster.client().await?;
+            for (path, content) in acknowledged {
+                let file = client.file(&path).await.with_context(|| path.clone())?;
+                ensure!((file.replicas_stored, file.replicas_wanted) == (3, 3), "{file:?}");
+                ensure!(client.get(&path).await? == content.bytes(), "{path} has other bytes");
+            }
+            cluster.verify().await
+        },
+    );
+}

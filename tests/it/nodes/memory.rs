@@ -1,0 +1,116 @@
+//! Uploads never hold a whole file in memory.
+
+use std::fs;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use futures::StreamExt as _;
+use proto::v1::UploadRequest;
+use proto::v1::upload_request::Payload;
+use tests::{Client, Cluster, Content, chunks, eventually, metadata, run};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+
+const MIB: u64 = 1024 * 1024;
+
+/// A field of `/proc/<pid>/status`, in bytes.
+fn memory(cluster: &Cluster, name: &str, field: &str) -> anyhow::Result<u64> {
+    let pid = cluster.stack.pid(name).with_context(|| format!("{name} does not run"))?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with(field)).with_context(|| format!("no {field}"))?;
+    let kib: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
+    Ok(kib * 1024)
+}
+
+/// Sends half of the content, says so, and goes on when told to.
+async fn upload_in_two_halves(
+    mut client: Client,
+    path: String,
+    content: Content,
+    half: mpsc::Sender<()>,
+    mut go_on: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let (send, messages) = mpsc::channel(1);
+    let feed = async move {
+        send.send(Payload::Metadata(metadata(&path))).await?;
+        let mut sent = 0;
+        let mut chunks = std::pin::pin!(chunks(content));
+        while let Some(chunk) = chunks.next().await {
+            if sent == content.size / 2 {
+                half.send(()).await?;
+                go_on.wait_for(|go| *go).await?;
+            }
+            sent += chunk.len() as u64;
+            send.send(Payload::Chunk(chunk)).await?;
+        }
+        anyhow::Ok(())
+    };
+    let messages = ReceiverStream::new(messages).map(|payload| UploadRequest { payload: Some(payload) });
+    let (receipt, fed) = tokio::join!(client.send(messages), feed);
+    let receipt = receipt?;
+    fed?;
+    assert_eq!(receipt.size_bytes, content.size);
+    assert_eq!(receipt.sha256, Bytes::copy_from_slice(content.sha256().as_bytes()));
+    Ok(())
+}
+
+#[test]
+fn sixteen_uploads_in_their_middle_fit_in_256_mib() {
+    run(
+        |b| b.replicators(0),
+        async |cluster| {
+            let content = Content::new(16, 256 * MIB);
+            let (half, mut halves) = mpsc::channel(16);
+            let (go_on, wait) = watch::channel(false);
+            let mut uploads = tokio::task::JoinSet::new();
+            for n in 0..16 {
+                let client = cluster.client().await?;
+                uploads.spawn(upload_in_two_halves(client, format!("u{n}"), content, half.clone(), wait.clone()));
+            }
+            drop(half);
+            for _ in 0..16 {
+                tokio::select! {
+                    reached = halves.recv() => reached.context("an upload ended early")?,
+                    Some(ended) = uploads.join_next() => ended??,
+                }
+            }
+            let resident = memory(cluster, "gateway", "VmRSS")?;
+            go_on.send(true)?;
+            while let Some(ended) = uploads.join_next().await {
+                ended??;
+            }
+            let peak = memory(cluster, "gateway", "VmHWM")?;
+            println!("16 x 256 MiB: {} MiB in the middle, {} MiB at the peak", resident / MIB, peak / MIB);
+            assert!(resident < 256 * MIB, "{} MiB in the middle", resident / MIB);
+            assert!(peak < 256 * MIB, "{} MiB at the peak", peak / MIB);
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn four_gib_take_no_more_memory_than_64_mib() {
+    run(
+        |b| b.replicators(0).node_count(1),
+        async |cluster| {
+            let mut client = cluster.client().await?;
+            // The second one shows what a process that has uploaded before needs.
+            for n in 0..2 {
+                client.put(&format!("small-{n}"), Content::new(n, 64 * MIB)).await?;
+            }
+            let small = memory(cluster, "gateway", "VmHWM")?;
+            client.put("big", Content::new(3, 4096 * MIB)).await?;
+            let big = memory(cluster, "gateway", "VmHWM")?;
+            println!("64 MiB: {} MiB at the peak, 4 GiB: {} MiB", small / MIB, big / MIB);
+            // How many buffers are in flight at the same moment differs from run to run; a part is 8 MiB.
+            assert!(big <= small + 32 * MIB, "{} MiB instead of {} MiB", big / MIB, small / MIB);
+            eventually("the end of it can be read", async || {
+                let tail = client.get_range("big", 4096 * MIB - 100, None).await?;
+                anyhow::ensure!(tail == Content::new(3, 4096 * MIB).range(4096 * MIB - 100, 100), "other bytes");
+                Ok(())
+            })
+            .await;
+            Ok(())
+        },
+    );
+}

@@ -1,0 +1,73 @@
+//! Looking at a node directly, past everything of ours.
+
+use std::fs;
+
+use aws_credential_types::Credentials;
+use aws_sdk_s3::config::{BehaviorVersion, Region, RequestChecksumCalculation};
+use compose::NodeKind;
+use tests::{Cluster, node_kind};
+
+pub fn client(cluster: &Cluster, node: &str) -> (aws_sdk_s3::Client, String) {
+    let entry = cluster.stack.nodes().iter().find(|entry| entry.id == node).expect("a node of the cluster");
+    let secret = fs::read_to_string(&entry.secret_key_file).unwrap();
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(entry.region.clone()))
+        .endpoint_url(&entry.endpoint)
+        .force_path_style(true)
+        .credentials_provider(Credentials::new(&entry.access_key, secret.trim(), None, None, "tests"))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .build();
+    (aws_sdk_s3::Client::from_conf(config), entry.bucket.clone())
+}
+
+/// The keys below `prefix` on a node.
+pub async fn keys(cluster: &Cluster, node: &str, prefix: &str) -> anyhow::Result<Vec<String>> {
+    let (client, bucket) = client(cluster, node);
+    let mut keys = Vec::new();
+    let mut pages = client.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        keys.extend(page?.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
+    }
+    Ok(keys)
+}
+
+/// The blobs on all nodes, as `<node>/<key>`.
+pub async fn blobs(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
+    let mut all = Vec::new();
+    for node in cluster.stack.nodes() {
+        all.extend(keys(cluster, &node.id, "blobs/").await?.into_iter().map(|key| format!("{}/{key}", node.id)));
+    }
+    Ok(all)
+}
+
+/// Multipart uploads that were begun and neither completed nor aborted. The embedded node cannot list them; there, every
+/// file in the node's folder that is no object's counts.
+pub async fn unfinished(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
+    let mut all = Vec::new();
+    for node in cluster.stack.nodes() {
+        if node_kind() == NodeKind::Minio {
+            let (client, bucket) = client(cluster, &node.id);
+            let listed = client.list_multipart_uploads().bucket(bucket).prefix("blobs/").send().await?;
+            all.extend(listed.uploads().iter().map(|upload| format!("{}/{:?}", node.id, upload.key())));
+        } else {
+            let folder = cluster.stack.data_of(&node.id).expect("a node has data");
+            all.extend(files(&folder).into_iter().filter(|path| path.contains("upload")));
+        }
+    }
+    Ok(all)
+}
+
+fn files(folder: &std::path::Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut all = Vec::new();
+    for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
+        if path.is_dir() {
+            all.extend(files(&path));
+        } else {
+            all.push(path.display().to_string());
+        }
+    }
+    all
+}

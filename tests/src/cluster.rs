@@ -1,0 +1,82 @@
+//! A running cluster, and what tests ask of it.
+
+use std::process::Output;
+
+use anyhow::{Context as _, ensure};
+use compose::Stack;
+use proto::v1::{self, ReplicaState};
+
+use crate::{Client, eventually};
+
+/// A running cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    pub stack: Stack,
+}
+
+impl Cluster {
+    pub fn new(stack: Stack) -> anyhow::Result<Self> {
+        Ok(Self { stack })
+    }
+
+    /// A new client, with a connection of its own.
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        Client::connect(self.stack.gateway_addr()?).await
+    }
+
+    /// Waits until the catalog has everything that is in the journal, and no blob is pending or lost. Answers the last
+    /// status.
+    pub async fn settle(&self) -> v1::GetStatusResponse {
+        eventually("everything is folded and replicated", async || {
+            let mut client = self.client().await?;
+            let status = client.status().await?;
+            let catalog = status.catalog.clone().context("no catalog in the status")?;
+            let journal = status.journal.clone().context("no journal in the status")?;
+            ensure!(
+                catalog.checkpoint == journal.head,
+                "the checkpoint is {}, the head {}",
+                catalog.checkpoint,
+                journal.head
+            );
+            for node in &status.nodes {
+                let open = node.blobs_pending + node.blobs_lost;
+                ensure!(open == 0, "{} lacks {} blobs and lost {}", node.node, node.blobs_pending, node.blobs_lost);
+            }
+            anyhow::Ok(status)
+        })
+        .await
+    }
+
+    /// Waits until the file's blob is stored on so many nodes.
+    pub async fn replicated(&self, path: &str, nodes: usize) -> v1::File {
+        eventually(&format!("{path} is on {nodes} nodes"), async || {
+            let file = self.client().await?.file(path).await?;
+            let stored = file.replicas.iter().filter(|r| r.state() == ReplicaState::Stored).count();
+            ensure!(stored == nodes, "it is on {stored}: {:?}", file.replicas);
+            anyhow::Ok(file)
+        })
+        .await
+    }
+
+    /// Runs `highwater` to its end.
+    pub async fn highwater(&self, args: &[&str]) -> anyhow::Result<Output> {
+        self.output("highwater", args).await
+    }
+
+    /// Runs `projector` to its end.
+    pub async fn projector(&self, args: &[&str]) -> anyhow::Result<Output> {
+        self.output("projector", args).await
+    }
+
+    /// Runs one of our programs to its end.
+    pub async fn output(&self, program: &str, args: &[&str]) -> anyhow::Result<Output> {
+        self.stack.command(program, args)?.output().await.with_context(|| format!("run {program}"))
+    }
+
+    /// `projector verify` finds the catalog equal to the fold of the journal.
+    pub async fn verify(&self) -> anyhow::Result<()> {
+        let output = self.projector(&["verify"]).await?;
+        ensure!(output.status.success(), "projector verify: {output:?}");
+        Ok(())
+    }
+}

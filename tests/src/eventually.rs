@@ -1,0 +1,31 @@
+//! Waiting for a state.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// Long enough for a loaded machine; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+const ASK_EVERY: Duration = Duration::from_millis(20);
+
+/// Asks until the answer is `Ok`; panics with the last `Err` when that takes too long.
+pub async fn eventually<T, E: Display>(what: &str, ask: impl AsyncFnMut() -> Result<T, E>) -> T {
+    eventually_within(PATIENCE, what, ask).await
+}
+
+/// As [`eventually`], with another patience.
+pub async fn eventually_within<T, E: Display>(
+    patience: Duration,
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
+    let started = Instant::now();
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) if started.elapsed() > patience => panic!("{what}: not after {patience:?}: {error:#}"),
+            Err(_) => sleep(ASK_EVERY).await,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Running one test on a cluster of its own.
+
+use std::panic::{AssertUnwindSafe, resume_unwind};
+
+use compose::{Builder, NodeKind, Stack};
+use futures::FutureExt as _;
+use runtime::config::Environment;
+
+use crate::Cluster;
+
+/// Lines of each log that a failed test shows.
+const TAIL_LINES: usize = 25;
+
+/// The kind of nodes that the tests run on: `NODES`, else the embedded one, so that a run does not depend on what happens
+/// to be installed.
+pub fn node_kind() -> NodeKind {
+    match NodeKind::from_environment(&Environment::process()).unwrap() {
+        NodeKind::Auto => NodeKind::Embedded,
+        kind => kind,
+    }
+}
+
+/// Starts a cluster that has what `setup` asks for, lets `test` happen, and stops and removes the cluster, also when the
+/// test fails.
+pub fn run(setup: impl FnOnce(Builder) -> Builder, test: impl AsyncFnOnce(&Cluster) -> anyhow::Result<()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let builder = setup(Stack::builder().nodes(node_kind()));
+        let stack = builder.start().await.unwrap_or_else(|error| panic!("the cluster does not start: {error:#}"));
+        let cluster = Cluster::new(stack).unwrap();
+        let outcome = AssertUnwindSafe(test(&cluster)).catch_unwind().await;
+        let failed = !matches!(outcome, Ok(Ok(())));
+        if failed {
+            for row in cluster.stack.ps() {
+                eprintln!("--- {} ({:?})\n{}", row.name, row.state, cluster.stack.log_tail(&row.name, TAIL_LINES));
+            }
+        }
+        let stopped = cluster.stack.shutdown().await;
+        match outcome {
+            Err(panic) => resume_unwind(panic),
+            Ok(Err(error)) => panic!("{error:#}"),
+            Ok(Ok(())) => stopped.unwrap_or_else(|error| panic!("the cluster does not stop: {error:#}")),
+        };
+    });
+}
