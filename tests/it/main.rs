@@ -5,6 +5,7 @@
 
 mod architecture;
 mod catalog;
+mod containers;
 mod journal;
 mod nodes;
 mod outages;

@@ -1,0 +1,347 @@
+//! Answers as JSON: field names as in the .proto files, 64-bit integers as numbers, digests as hex, times as RFC 3339,
+//! enums as lower-case words. A field is always there; what is absent is `null`.
+#![expect(clippy::struct_field_names, reason = "the .proto files name the fields")]
+
+use prost_types::value::Kind;
+use proto::v1;
+use serde::Serialize;
+use serde_json::Value;
+use time::format_description::well_known::Rfc3339;
+
+use crate::exit::Failure;
+use crate::render::{node_health, outcome, replica_state, time};
+
+/// A receipt, as `put` answers it.
+pub(crate) fn receipt(receipt: &v1::Receipt) -> String {
+    line(&Receipt {
+        event_id: &receipt.event_id,
+        sequence: &receipt.sequence,
+        outcome: outcome(receipt.outcome),
+        reason: &receipt.reason,
+        space: &receipt.space,
+        path: &receipt.path,
+        file_id: &receipt.file_id,
+        version_id: &receipt.version_id,
+        blob_id: &receipt.blob_id,
+        size_bytes: receipt.size_bytes,
+        sha256: hex::encode(&receipt.sha256),
+        node: &receipt.node,
+        projected: receipt.projected,
+    })
+}
+
+/// What `get` wrote, and where.
+pub(crate) fn downloaded(header: &v1::DownloadHeader, target: &str) -> String {
+    line(&Downloaded {
+        version: header.version.as_ref().map(version),
+        offset: header.offset,
+        length: header.length,
+        target,
+    })
+}
+
+/// A file with its replicas, as `stat` answers it.
+pub(crate) fn file(file: &v1::File) -> String {
+    line(&file_with(file, Some(file.replicas.iter().map(replica).collect())))
+}
+
+/// A file as `ls` answers it, without `replicas`.
+pub(crate) fn listed(file: &v1::File) -> String {
+    line(&file_with(file, None))
+}
+
+/// An event.
+pub(crate) fn event(event: &v1::Event) -> String {
+    line(&Event {
+        sequence: &event.sequence,
+        event_id: &event.event_id,
+        event_type: &event.r#type,
+        time: rfc3339(event.time.as_ref()),
+        source: &event.source,
+        subject: &event.subject,
+        actor: &event.actor,
+        outcome: outcome(event.outcome),
+        reason: &event.reason,
+        data: event.data.as_ref().map_or(Value::Null, data),
+    })
+}
+
+/// The whole status.
+pub(crate) fn status(status: &v1::GetStatusResponse) -> String {
+    line(&Status {
+        journal: status.journal.as_ref().map(|journal| Journal {
+            incarnation: &journal.incarnation,
+            head: &journal.head,
+            stored_bytes: journal.stored_bytes,
+            max_bytes: journal.max_bytes,
+        }),
+        catalog: status.catalog.as_ref().map(|catalog| Catalog {
+            checkpoint: &catalog.checkpoint,
+            events_behind: catalog.events_behind,
+            generation: catalog.generation,
+            undecodable_events: catalog.undecodable_events,
+        }),
+        nodes: status.nodes.iter().map(node).collect(),
+    })
+}
+
+/// An error, without a line's end.
+pub(crate) fn error(failure: &Failure) -> String {
+    let mut line = line(&Error { code: failure.code, reason: &failure.reason, message: &failure.message });
+    line.pop();
+    line
+}
+
+/// The event's own data.
+pub(crate) fn data(data: &prost_types::Struct) -> Value {
+    Value::Object(data.fields.iter().map(|(name, field)| (name.clone(), value(field))).collect())
+}
+
+#[derive(Serialize)]
+struct Receipt<'a> {
+    event_id: &'a str,
+    sequence: &'a str,
+    outcome: String,
+    reason: &'a str,
+    space: &'a str,
+    path: &'a str,
+    file_id: &'a str,
+    version_id: &'a str,
+    blob_id: &'a str,
+    size_bytes: u64,
+    sha256: String,
+    node: &'a str,
+    projected: bool,
+}
+
+#[derive(Serialize)]
+struct Downloaded<'a> {
+    version: Option<Version<'a>>,
+    offset: u64,
+    length: u64,
+    /// Not in the API: where this program wrote it.
+    target: &'a str,
+}
+
+#[derive(Serialize)]
+struct Version<'a> {
+    version_id: &'a str,
+    blob_id: &'a str,
+    size_bytes: u64,
+    sha256: String,
+    content_type: &'a str,
+    modified_at: Option<String>,
+    created_at: Option<String>,
+    actor: &'a str,
+    event_id: &'a str,
+    sequence: &'a str,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    space: &'a str,
+    path: &'a str,
+    file_id: &'a str,
+    version: Option<Version<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replicas: Option<Vec<Replica<'a>>>,
+    replicas_stored: u32,
+    replicas_wanted: u32,
+}
+
+#[derive(Serialize)]
+struct Replica<'a> {
+    node: &'a str,
+    state: String,
+    sequence: &'a str,
+    reason: &'a str,
+    attempts: u32,
+}
+
+#[derive(Serialize)]
+struct Event<'a> {
+    sequence: &'a str,
+    event_id: &'a str,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    time: Option<String>,
+    source: &'a str,
+    subject: &'a str,
+    actor: &'a str,
+    outcome: String,
+    reason: &'a str,
+    data: Value,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    journal: Option<Journal<'a>>,
+    catalog: Option<Catalog<'a>>,
+    nodes: Vec<Node<'a>>,
+}
+
+#[derive(Serialize)]
+struct Journal<'a> {
+    incarnation: &'a str,
+    head: &'a str,
+    stored_bytes: u64,
+    max_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Catalog<'a> {
+    checkpoint: &'a str,
+    events_behind: u64,
+    generation: u32,
+    undecodable_events: u64,
+}
+
+#[derive(Serialize)]
+struct Node<'a> {
+    node: &'a str,
+    health: String,
+    reason: &'a str,
+    blobs_stored: u64,
+    blobs_pending: u64,
+    bytes_pending: u64,
+    blobs_parked: u64,
+    blobs_lost: u64,
+    oldest_pending_at: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Error<'a> {
+    code: &'a str,
+    reason: &'a str,
+    message: &'a str,
+}
+
+fn line(answer: &impl Serialize) -> String {
+    let mut line = serde_json::to_string(answer).expect("answers hold only strings, numbers and lists");
+    line.push('\n');
+    line
+}
+
+fn version(version: &v1::Version) -> Version<'_> {
+    Version {
+        version_id: &version.version_id,
+        blob_id: &version.blob_id,
+        size_bytes: version.size_bytes,
+        sha256: hex::encode(&version.sha256),
+        content_type: &version.content_type,
+        modified_at: rfc3339(version.modified_at.as_ref()),
+        created_at: rfc3339(version.created_at.as_ref()),
+        actor: &version.actor,
+        event_id: &version.event_id,
+        sequence: &version.sequence,
+    }
+}
+
+fn file_with<'a>(file: &'a v1::File, replicas: Option<Vec<Replica<'a>>>) -> File<'a> {
+    File {
+        space: &file.space,
+        path: &file.path,
+        file_id: &file.file_id,
+        version: file.version.as_ref().map(version),
+        replicas,
+        replicas_stored: file.replicas_stored,
+        replicas_wanted: file.replicas_wanted,
+    }
+}
+
+fn replica(replica: &v1::Replica) -> Replica<'_> {
+    Replica {
+        node: &replica.node,
+        state: replica_state(replica.state),
+        sequence: &replica.sequence,
+        reason: &replica.reason,
+        attempts: replica.attempts,
+    }
+}
+
+fn node(node: &v1::Node) -> Node<'_> {
+    Node {
+        node: &node.node,
+        health: node_health(node.health),
+        reason: &node.reason,
+        blobs_stored: node.blobs_stored,
+        blobs_pending: node.blobs_pending,
+        bytes_pending: node.bytes_pending,
+        blobs_parked: node.blobs_parked,
+        blobs_lost: node.blobs_lost,
+        oldest_pending_at: rfc3339(node.oldest_pending_at.as_ref()),
+    }
+}
+
+fn rfc3339(timestamp: Option<&prost_types::Timestamp>) -> Option<String> {
+    time(timestamp)?.format(&Rfc3339).ok()
+}
+
+fn value(value: &prost_types::Value) -> Value {
+    match &value.kind {
+        None | Some(Kind::NullValue(_)) => Value::Null,
+        Some(Kind::BoolValue(value)) => Value::Bool(*value),
+        Some(Kind::StringValue(text)) => Value::String(text.clone()),
+        Some(Kind::NumberValue(number)) => self::number(*number),
+        Some(Kind::ListValue(list)) => Value::Array(list.values.iter().map(self::value).collect()),
+        Some(Kind::StructValue(fields)) => data(fields),
+    }
+}
+
+/// A Struct holds every number as a float; whole ones are shown as they were published.
+#[expect(clippy::cast_possible_truncation, reason = "only whole numbers that a float holds exactly are cast")]
+fn number(number: f64) -> Value {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() <= EXACT { Value::from(number as i64) } else { Value::from(number) }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+    use crate::exit::Exit;
+    use crate::render::samples;
+
+    #[test]
+    fn receipts() {
+        insta::assert_snapshot!(receipt(&samples::receipt()));
+    }
+
+    #[test]
+    fn downloads() {
+        insta::assert_snapshot!(downloaded(&samples::header(), "a.txt"));
+    }
+
+    #[test]
+    fn files() {
+        insta::assert_snapshot!(file(&samples::file()));
+        insta::assert_snapshot!("a_file_without_anything", file(&v1::File::default()));
+        insta::assert_snapshot!("a_listed_file", listed(&samples::file()));
+    }
+
+    #[test]
+    fn events() {
+        insta::assert_snapshot!(samples::events().iter().map(event).collect::<String>());
+    }
+
+    #[test]
+    fn statuses() {
+        insta::assert_snapshot!(status(&samples::status()));
+        insta::assert_snapshot!("a_status_without_anything", status(&v1::GetStatusResponse::default()));
+    }
+
+    #[test]
+    fn errors() {
+        let failure = Failure::new(Exit::FileNotFound, Code::NotFound, "file_not_found", "no file \"a\nb\"");
+        insta::assert_snapshot!(error(&failure));
+    }
+
+    #[test]
+    fn numbers_of_a_struct_are_whole_where_they_are() {
+        assert_eq!(number(209_715_200.0).to_string(), "209715200");
+        assert_eq!(number(-1.0).to_string(), "-1");
+        assert_eq!(number(0.5).to_string(), "0.5");
+        assert_eq!(number(f64::NAN), Value::Null);
+    }
+}

@@ -1,0 +1,154 @@
+//! Answers with fixed values for the snapshots.
+
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Timestamp, Value};
+use proto::v1;
+
+const INCARNATION: &str = "7f3b1c0d9e8a4b5c8d7e6f5a4b3c2d1e";
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp { seconds: 1_782_000_000 + seconds, nanos: 250_000_000 }
+}
+
+fn sequence(n: u64) -> String {
+    format!("{INCARNATION}-{n}")
+}
+
+pub(super) fn receipt() -> v1::Receipt {
+    v1::Receipt {
+        event_id: "01978d2c-5a00-7c3e-8b1a-0123456789ab".to_owned(),
+        sequence: sequence(17),
+        outcome: v1::Outcome::Applied.into(),
+        reason: String::new(),
+        space: "main".to_owned(),
+        path: "docs/a.txt".to_owned(),
+        file_id: "0b7a3f0e-24c1-5a55-9d3b-5a0f1c2d3e4f".to_owned(),
+        version_id: "c1d2e3f4-0516-5728-8394-a5b6c7d8e9f0".to_owned(),
+        blob_id: "01978d2c-5a01-7000-8000-00000000002a".to_owned(),
+        size_bytes: 209_715_200,
+        sha256: proto::Sha256Digest::of(b"a").as_bytes().to_vec().into(),
+        node: "node-b".to_owned(),
+        projected: true,
+    }
+}
+
+fn version() -> v1::Version {
+    let receipt = receipt();
+    v1::Version {
+        version_id: receipt.version_id,
+        blob_id: receipt.blob_id,
+        size_bytes: receipt.size_bytes,
+        sha256: receipt.sha256,
+        content_type: "text/plain".to_owned(),
+        modified_at: None,
+        created_at: Some(at(0)),
+        actor: "alice".to_owned(),
+        event_id: receipt.event_id,
+        sequence: receipt.sequence,
+    }
+}
+
+pub(super) fn header() -> v1::DownloadHeader {
+    v1::DownloadHeader { version: Some(version()), offset: 0, length: 209_715_200 }
+}
+
+pub(super) fn file() -> v1::File {
+    let replica = |node: &str, state: v1::ReplicaState, n| v1::Replica {
+        node: node.to_owned(),
+        state: state.into(),
+        sequence: sequence(n),
+        reason: String::new(),
+        attempts: 0,
+    };
+    let parked = v1::Replica {
+        reason: "source_digest_mismatch".to_owned(),
+        attempts: 5,
+        ..replica("node-c", v1::ReplicaState::Parked, 23)
+    };
+    v1::File {
+        space: "main".to_owned(),
+        path: "docs/a.txt".to_owned(),
+        file_id: receipt().file_id,
+        version: Some(version()),
+        replicas: vec![
+            replica("node-a", v1::ReplicaState::Pending, 17),
+            replica("node-b", v1::ReplicaState::Stored, 17),
+            parked,
+        ],
+        replicas_stored: 1,
+        replicas_wanted: 3,
+    }
+}
+
+fn structure<const N: usize>(fields: [(&str, Kind); N]) -> Struct {
+    let fields = fields.into_iter().map(|(name, kind)| (name.to_owned(), Value { kind: Some(kind) })).collect();
+    Struct { fields }
+}
+
+fn text(text: &str) -> Kind {
+    Kind::StringValue(text.to_owned())
+}
+
+pub(super) fn events() -> Vec<v1::Event> {
+    let uploaded = structure([
+        ("path", text("docs/a.txt")),
+        ("size_bytes", Kind::NumberValue(209_715_200.0)),
+        ("node", text("node-b")),
+        ("modified_at", Kind::NullValue(0)),
+    ]);
+    let replica = structure([("blob_id", text(&receipt().blob_id)), ("cause", Kind::NumberValue(17.0))]);
+    let replicas = vec![Value { kind: Some(Kind::StructValue(replica)) }];
+    let stored = structure([("node", text("node-a")), ("replicas", Kind::ListValue(ListValue { values: replicas }))]);
+    let event = |n: u64, kind: &str, actor: &str, data: Struct| v1::Event {
+        sequence: sequence(n),
+        event_id: receipt().event_id,
+        r#type: format!("highwater.{kind}.v1"),
+        time: Some(at(i64::try_from(n).unwrap())),
+        source: "/highwater/gateway".to_owned(),
+        subject: "main/docs/a.txt".to_owned(),
+        actor: actor.to_owned(),
+        outcome: v1::Outcome::Applied.into(),
+        reason: String::new(),
+        data: Some(data),
+    };
+    vec![
+        event(17, "file.uploaded", "alice", uploaded),
+        v1::Event {
+            outcome: v1::Outcome::Rejected.into(),
+            reason: "marker_not_current".to_owned(),
+            ..event(21, "replica.stored", "system", stored)
+        },
+    ]
+}
+
+pub(super) fn status() -> v1::GetStatusResponse {
+    let node = |node: &str, health: v1::NodeHealth| v1::Node {
+        node: node.to_owned(),
+        health: health.into(),
+        reason: String::new(),
+        blobs_stored: 12,
+        blobs_pending: 0,
+        bytes_pending: 0,
+        blobs_parked: 0,
+        blobs_lost: 0,
+        oldest_pending_at: None,
+    };
+    let away = v1::Node {
+        reason: "connection refused".to_owned(),
+        blobs_stored: 9,
+        blobs_pending: 3,
+        bytes_pending: 209_715_300,
+        oldest_pending_at: Some(at(0)),
+        ..node("node-c", v1::NodeHealth::Unavailable)
+    };
+    v1::GetStatusResponse {
+        journal: Some(v1::Journal {
+            incarnation: "7f3b1c0d-9e8a-4b5c-8d7e-6f5a4b3c2d1e".to_owned(),
+            head: sequence(42),
+            stored_bytes: 24_576,
+            max_bytes: 8_589_934_592,
+        }),
+        catalog: Some(v1::Catalog { checkpoint: sequence(41), events_behind: 1, generation: 2, undecodable_events: 0 }),
+        nodes: vec![node("node-a", v1::NodeHealth::Healthy), node("node-b", v1::NodeHealth::Healthy), away],
+    }
+}

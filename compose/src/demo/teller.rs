@@ -1,0 +1,114 @@
+//! Runs commands in front of the reader: the command line first, then what it prints.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
+use tokio::process::Command;
+
+use crate::{Progress, Stack};
+
+#[derive(Debug)]
+pub(super) struct Teller<'a> {
+    pub(super) stack: &'a Stack,
+    pub(super) work: PathBuf,
+    out: Progress,
+}
+
+impl<'a> Teller<'a> {
+    pub(super) fn new(stack: &'a Stack, work: &Path) -> Self {
+        Self { stack, work: work.to_path_buf(), out: Progress::stdout() }
+    }
+
+    /// A heading.
+    pub(super) fn chapter(&self, title: &str) {
+        self.out.say("");
+        self.out.say(format!("== {title}"));
+        self.out.say("");
+    }
+
+    pub(super) fn say(&self, line: &str) {
+        self.out.say(format!("  {line}"));
+    }
+
+    /// Runs one of our own programs and shows all of it. Its standard output comes back.
+    pub(super) async fn run(&self, program: &str, args: &[&str]) -> anyhow::Result<String> {
+        let command = self.stack.command(program, args)?;
+        self.show(command, &line_of(program, args)).await
+    }
+
+    /// Runs one of Postgres's programs and shows all of it.
+    pub(super) async fn run_postgres(&self, program: &str, args: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(self.stack.postgres_program(program)?);
+        command.args(args).env_clear().envs(self.stack.postgres_env()?);
+        self.show(command, &line_of(program, args)).await
+    }
+
+    /// A verb of the runner, as `compose` would carry it out on a stack that is `up`.
+    pub(super) async fn verb(&self, verb: &str, name: &str) -> anyhow::Result<()> {
+        self.out.say(format!("$ compose {verb} {name}"));
+        match verb {
+            "stop" => self.stack.stop(name).await,
+            "start" => self.stack.start(name).await,
+            "pause" => self.stack.pause(name).await,
+            "resume" => self.stack.resume(name).await,
+            other => bail!("the story has no verb `{other}`"),
+        }
+    }
+
+    /// Runs the client without showing it, for a decision of the story; one JSON value for each line.
+    pub(super) async fn ask(&self, args: &[&str]) -> anyhow::Result<Vec<Value>> {
+        let mut command = self.stack.command("highwater", args)?;
+        command.arg("--json").current_dir(&self.work);
+        let output = crate::answer::ask(command).await?;
+        output.lines().map(|line| serde_json::from_str(line).context("read the client's JSON")).collect()
+    }
+
+    async fn show(&self, mut command: Command, shown: &str) -> anyhow::Result<String> {
+        self.out.say(format!("$ {shown}"));
+        command.current_dir(&self.work).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().with_context(|| format!("start `{shown}`"))?;
+        let mut answers = lines(child.stdout.take())?;
+        let mut notes = lines(child.stderr.take())?;
+        let mut answered = String::new();
+        let (mut more_answers, mut more_notes) = (true, true);
+        while more_answers || more_notes {
+            let line = tokio::select! {
+                line = answers.next_line(), if more_answers => {
+                    let line = line?;
+                    more_answers = line.is_some();
+                    if let Some(line) = &line {
+                        answered.push_str(line);
+                        answered.push('\n');
+                    }
+                    line
+                }
+                line = notes.next_line(), if more_notes => {
+                    let line = line?;
+                    more_notes = line.is_some();
+                    line
+                }
+            };
+            if let Some(line) = line {
+                self.say(&line);
+            }
+        }
+        let status = child.wait().await.with_context(|| format!("wait for `{shown}`"))?;
+        if !status.success() {
+            bail!("`{shown}` failed ({status})");
+        }
+        Ok(answered)
+    }
+}
+
+fn lines<R: AsyncRead>(output: Option<R>) -> anyhow::Result<Lines<BufReader<R>>> {
+    Ok(BufReader::new(output.context("the program has no output")?).lines())
+}
+
+fn line_of(program: &str, args: &[&str]) -> String {
+    let mut words = vec![program.to_owned()];
+    words.extend(args.iter().map(|arg| if arg.contains(' ') { format!("'{arg}'") } else { (*arg).to_owned() }));
+    words.join(" ")
+}

@@ -1,0 +1,202 @@
+//! Which ports the programs listen on, and who has a port that is taken.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+use runtime::clock::Ids;
+use rustix::fs::FlockOperation;
+
+use crate::data::make_dir;
+
+/// The ports that are picked from for [`PortPlan::Free`]: below the range that systems give to outgoing connections, so
+/// that a port does not vanish between the choice and the start.
+const FREE: std::ops::Range<u16> = 15_000..31_000;
+
+/// How ports are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortPlan {
+    /// Fixed offsets from a base: gateway +0, nats +1, its monitor +2, postgres +3, nodes from +4.
+    Base(u16),
+    /// Any free ones, different in every stack on this machine.
+    Free,
+}
+
+/// The ports of one stack.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    by_name: BTreeMap<String, u16>,
+    /// Keep other stacks on this machine from picking the same free ports.
+    _reserved: Vec<File>,
+}
+
+impl Ports {
+    /// Chooses a port for every name. A name that is missing from the fixed plan is an error of the caller.
+    pub(crate) fn choose(plan: PortPlan, names: &[String]) -> anyhow::Result<Self> {
+        match plan {
+            PortPlan::Base(base) => {
+                let mut by_name = BTreeMap::new();
+                for name in names {
+                    let port = offset(name).and_then(|offset| base.checked_add(offset));
+                    let port = port.with_context(|| format!("port base {base} leaves no port for {name}"))?;
+                    by_name.insert(name.clone(), port);
+                }
+                check_free(&by_name)?;
+                Ok(Self { by_name, _reserved: Vec::new() })
+            }
+            PortPlan::Free => {
+                let mut by_name = BTreeMap::new();
+                let mut reserved = Vec::new();
+                for name in names {
+                    let (port, lock) = reserve()?;
+                    by_name.insert(name.clone(), port);
+                    reserved.push(lock);
+                }
+                Ok(Self { by_name, _reserved: reserved })
+            }
+        }
+    }
+
+    pub(crate) fn addr(&self, name: &str) -> anyhow::Result<SocketAddr> {
+        let port = self.by_name.get(name).with_context(|| format!("no port was chosen for {name}"))?;
+        Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)))
+    }
+}
+
+/// Who listens on this port, as `nats-server (pid 123)`; nothing when the system does not tell.
+pub fn holder_of(port: u16) -> Option<String> {
+    let pid = from_proc(port).or_else(|| from_lsof(port))?;
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok().or_else(|| {
+        let output = Command::new("ps").args(["-o", "comm=", "-p", &pid.to_string()]).output().ok()?;
+        String::from_utf8(output.stdout).ok()
+    });
+    let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+    Some(format!("{} (pid {pid})", name.unwrap_or_else(|| "a program".to_owned())))
+}
+
+fn offset(name: &str) -> Option<u16> {
+    match name {
+        "gateway" => Some(0),
+        "nats" => Some(1),
+        "nats-monitor" => Some(2),
+        "postgres" => Some(3),
+        node => {
+            let letter = node.strip_prefix("node-")?.bytes().next()?;
+            Some(4 + u16::from(letter.checked_sub(b'a')?))
+        }
+    }
+}
+
+/// All taken ports at once, a line for each.
+fn check_free(ports: &BTreeMap<String, u16>) -> anyhow::Result<()> {
+    let mut faults = Vec::new();
+    for (name, port) in ports {
+        if let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, *port)) {
+            faults.push(if error.kind() == std::io::ErrorKind::AddrInUse {
+                let holder = holder_of(*port).unwrap_or_else(|| "an unknown program".to_owned());
+                format!("port {port} ({name}) is taken by {holder}; HIGHWATER_PORT_BASE moves all ports")
+            } else {
+                format!("port {port} ({name}) cannot be used: {error}")
+            });
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { bail!("{}", faults.join("\n")) }
+}
+
+fn reserve() -> anyhow::Result<(u16, File)> {
+    let dir = reservations();
+    make_dir(&dir, 0o700)?;
+    let mut random = Ids::system().v4().as_u128();
+    for _ in 0..1_000 {
+        let span = u128::from(FREE.end - FREE.start);
+        let port = FREE.start + u16::try_from(random % span).expect("the remainder is smaller than a u16");
+        random = random.rotate_right(17) ^ Ids::system().v4().as_u128();
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(dir.join(port.to_string()));
+        let lock = lock.with_context(|| format!("reserve port {port} in {}", dir.display()))?;
+        let ours = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if ours && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok((port, lock));
+        }
+    }
+    bail!("no free port found between {} and {}", FREE.start, FREE.end)
+}
+
+fn reservations() -> PathBuf {
+    std::env::temp_dir().join(format!("highwater-ports-{}", rustix::process::geteuid().as_raw()))
+}
+
+/// Linux: the socket's inode from /proc/net/tcp, then the process that has it open.
+fn from_proc(port: u16) -> Option<u32> {
+    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| std::fs::read_to_string(table).ok())
+        .flat_map(|table| table.lines().filter_map(|line| listening_inode(line, port)).collect::<Vec<_>>())
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
+    let is_listener = |fd: &Path| {
+        std::fs::read_link(fd).is_ok_and(|link| inodes.iter().any(|inode| link.as_os_str() == inode.as_str()))
+    };
+    for process in std::fs::read_dir("/proc").ok()?.filter_map(Result::ok) {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Ok(fds) = std::fs::read_dir(process.path().join("fd")) else { continue };
+        if fds.filter_map(Result::ok).any(|fd| is_listener(&fd.path())) {
+            return Some(pid);
+        }
+    }
+    None
+}
+
+/// The inode of a line of /proc/net/tcp, when it is a socket that listens on this port.
+fn listening_inode(line: &str, port: u16) -> Option<String> {
+    const LISTEN: &str = "0A";
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let (_, local) = fields.get(1)?.rsplit_once(':')?;
+    let matches = u16::from_str_radix(local, 16).ok()? == port && *fields.get(3)? == LISTEN;
+    matches.then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
+}
+
+fn from_lsof(port: u16) -> Option<u32> {
+    let output = Command::new("lsof").args(["-nP", &format!("-iTCP:{port}"), "-sTCP:LISTEN", "-Fp"]).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().find_map(|line| line.strip_prefix('p')?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_names_its_holder() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let refused = Ports::choose(PortPlan::Base(port), &["gateway".to_owned()]).unwrap_err().to_string();
+        assert!(refused.starts_with(&format!("port {port} (gateway) is taken by ")), "{refused}");
+        assert!(refused.contains(&format!("(pid {})", std::process::id())), "{refused}");
+        assert_eq!(refused.lines().count(), 1);
+    }
+
+    #[test]
+    fn free_ports_differ_between_stacks() {
+        let names: Vec<String> = ["gateway", "nats", "node-a"].map(str::to_owned).into();
+        let first = Ports::choose(PortPlan::Free, &names).unwrap();
+        let second = Ports::choose(PortPlan::Free, &names).unwrap();
+        for a in first.by_name.values() {
+            assert!(second.by_name.values().all(|b| a != b));
+        }
+    }
+
+    #[test]
+    fn the_fixed_plan_is_the_documented_one() {
+        for (name, expected) in
+            [("gateway", 0), ("nats", 1), ("nats-monitor", 2), ("postgres", 3), ("node-a", 4), ("node-c", 6)]
+        {
+            assert_eq!(offset(name), Some(expected), "{name}");
+        }
+        assert_eq!(offset("projector"), None);
+    }
+}

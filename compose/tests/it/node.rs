@@ -1,0 +1,178 @@
+//! The embedded node, over HTTP.
+
+use base64_simd::STANDARD as BASE64;
+use bytes::Bytes;
+use compose::Stack;
+use sha2::{Digest as _, Sha256};
+
+use crate::s3::{element, send};
+use crate::stack::servers;
+
+const PART: usize = 5 * 1024 * 1024;
+
+async fn one_node() -> Stack {
+    let stack = servers().nats(false).postgres(false).node_count(1).start().await.unwrap();
+    let made = send(&stack.nodes()[0], "PUT", "/highwater", &[], "").await.unwrap();
+    assert_eq!(made.status(), 200, "{made:?}");
+    stack
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    BASE64.encode_to_string(Sha256::digest(bytes))
+}
+
+/// Every file of the node that may hold bytes of an object.
+fn files(stack: &Stack) -> usize {
+    fn count(dir: &std::path::Path) -> usize {
+        let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+        entries.map(|entry| if entry.file_type().unwrap().is_dir() { count(&entry.path()) } else { 1 }).sum()
+    }
+    count(&stack.data_of("node-a").unwrap())
+}
+
+#[tokio::test]
+async fn objects_come_back_as_they_went_in() {
+    let stack = one_node().await;
+    let node = stack.nodes()[0].clone();
+    let body = Bytes::from_static(b"hello, node");
+    let headers = [("x-amz-checksum-sha256", sha256(&body)), ("x-amz-meta-blob-id", "42".to_owned())];
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let put = send(&node, "PUT", "/highwater/blobs/ab/one", &headers, body.clone()).await.unwrap();
+    assert_eq!(put.status(), 200, "{put:?}");
+
+    stack.kill("node-a").await.unwrap();
+    stack.start("node-a").await.unwrap();
+    let got = send(&node, "GET", "/highwater/blobs/ab/one", &[], "").await.unwrap();
+    assert_eq!((got.status().as_u16(), got.body()), (200, &body));
+    assert_eq!(got.headers()["x-amz-meta-blob-id"], "42");
+    let range = send(&node, "GET", "/highwater/blobs/ab/one", &[("range", "bytes=7-10")], "").await.unwrap();
+    assert_eq!((range.status().as_u16(), range.body().as_ref()), (206, b"node".as_ref()));
+    let listed = send(&node, "GET", "/highwater?list-type=2&prefix=blobs%2F", &[], "").await.unwrap();
+    assert_eq!(element(listed.body(), "Key"), Some("blobs/ab/one"));
+
+    assert_eq!(
+        send(&node, "GET", "/highwater/blobs/ab", &[], "").await.unwrap().status(),
+        404,
+        "a folder is no object"
+    );
+    assert_eq!(send(&node, "GET", "/nowhere/x", &[], "").await.unwrap().status(), 404);
+    assert_eq!(send(&node, "PUT", "/nowhere/x", &[], "x").await.unwrap().status(), 404);
+    assert_eq!(send(&node, "DELETE", "/highwater/blobs/ab/one", &[], "").await.unwrap().status(), 204);
+    assert_eq!(send(&node, "GET", "/highwater/blobs/ab/one", &[], "").await.unwrap().status(), 404);
+    assert_eq!(files(&stack), 0, "nothing of a deleted object stays");
+    stack.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_digest_is_refused_and_nothing_is_stored() {
+    let stack = one_node().await;
+    let node = stack.nodes()[0].clone();
+    let wrong = sha256(b"something else");
+    let refused = send(&node, "PUT", "/highwater/k", &[("x-amz-checksum-sha256", &wrong)], "bytes").await.unwrap();
+    assert_eq!((refused.status().as_u16(), element(refused.body(), "Code")), (400, Some("BadDigest")), "{refused:?}");
+    assert_eq!(send(&node, "HEAD", "/highwater/k", &[], "").await.unwrap().status(), 404);
+    assert_eq!(files(&stack), 0);
+
+    // An object that is there stays as it was.
+    assert_eq!(send(&node, "PUT", "/highwater/k", &[], "first").await.unwrap().status(), 200);
+    let refused = send(&node, "PUT", "/highwater/k", &[("x-amz-checksum-sha256", &wrong)], "second").await.unwrap();
+    assert_eq!(refused.status(), 400);
+    assert_eq!(send(&node, "GET", "/highwater/k", &[], "").await.unwrap().body().as_ref(), b"first");
+    stack.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn multipart_uploads_check_parts_and_are_listed() {
+    let stack = one_node().await;
+    let node = stack.nodes()[0].clone();
+    let begun = send(&node, "POST", "/highwater/big?uploads=", &[], "").await.unwrap();
+    let id = element(begun.body(), "UploadId").unwrap().to_owned();
+    let first = Bytes::from(vec![7_u8; PART]);
+    let part = |number: u8| format!("/highwater/big?partNumber={number}&uploadId={id}");
+
+    let wrong =
+        send(&node, "PUT", &part(1), &[("x-amz-checksum-sha256", &sha256(b"no"))], first.clone()).await.unwrap();
+    assert_eq!((wrong.status().as_u16(), element(wrong.body(), "Code")), (400, Some("BadDigest")), "{wrong:?}");
+    let open = send(&node, "GET", "/highwater?uploads=", &[], "").await.unwrap();
+    assert_eq!(element(open.body(), "UploadId"), Some(id.as_str()), "{open:?}");
+    let parts = send(&node, "GET", &format!("/highwater/big?uploadId={id}"), &[], "").await.unwrap();
+    assert_eq!(element(parts.body(), "PartNumber"), None, "{parts:?}");
+
+    let right =
+        send(&node, "PUT", &part(1), &[("x-amz-checksum-sha256", &sha256(&first))], first.clone()).await.unwrap();
+    let etag = right.headers()["etag"].to_str().unwrap().to_owned();
+    let listed = send(&node, "GET", &format!("/highwater/big?uploadId={id}"), &[], "").await.unwrap();
+    assert!(element(listed.body(), "ETag").is_some_and(|listed| listed.contains(etag.trim_matches('"'))), "{listed:?}");
+
+    let whole_of = |parts: &[(u8, &str)]| {
+        let part =
+            |(number, etag): &(u8, &str)| format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
+        let parts = parts.iter().map(part).collect::<Vec<_>>().join("");
+        format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>")
+    };
+    let complete = format!("/highwater/big?uploadId={id}");
+    let missing = send(&node, "POST", &complete, &[], whole_of(&[(1, &etag), (2, "x")])).await.unwrap();
+    assert_eq!(element(missing.body(), "Code"), Some("InvalidPart"), "{missing:?}");
+    let last = send(&node, "PUT", &part(2), &[], "end").await.unwrap();
+    let last_etag = last.headers()["etag"].to_str().unwrap().to_owned();
+    let whole = send(&node, "POST", &complete, &[], whole_of(&[(1, &etag), (2, &last_etag)])).await.unwrap();
+    assert_eq!(whole.status(), 200, "{whole:?}");
+    let got = send(&node, "GET", "/highwater/big", &[], "").await.unwrap();
+    assert_eq!(got.body().len(), PART + 3);
+    assert!(got.body().ends_with(b"\x07end"));
+
+    let again = send(&node, "POST", &complete, &[], whole_of(&[(1, &etag)])).await.unwrap();
+    assert_eq!((again.status().as_u16(), element(again.body(), "Code")), (404, Some("NoSuchUpload")), "{again:?}");
+    let late = send(&node, "PUT", &part(1), &[], "late").await.unwrap();
+    assert_eq!(late.status(), 404, "{late:?}");
+    stack.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_aborted_upload_leaves_nothing() {
+    let stack = one_node().await;
+    let node = stack.nodes()[0].clone();
+    let begun = send(&node, "POST", "/highwater/x?uploads=", &[], "").await.unwrap();
+    let id = element(begun.body(), "UploadId").unwrap().to_owned();
+    send(&node, "PUT", &format!("/highwater/x?partNumber=1&uploadId={id}"), &[], "part").await.unwrap();
+    let aborted = send(&node, "DELETE", &format!("/highwater/x?uploadId={id}"), &[], "").await.unwrap();
+    assert_eq!(aborted.status(), 204, "{aborted:?}");
+    assert_eq!(files(&stack), 0);
+    stack.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn keys_stay_in_their_bucket_and_strangers_out() {
+    let stack = one_node().await;
+    let node = stack.nodes()[0].clone();
+    for path in ["/highwater/a/../../b", "/highwater/%2e%2e/other/x", "/highwater/a//b"] {
+        let refused = send(&node, "PUT", path, &[], "x").await.unwrap();
+        assert!(refused.status().is_client_error(), "{path}: {refused:?}");
+    }
+    let mut stranger = node.clone();
+    stranger.access_key = "nobody".to_owned();
+    assert_eq!(send(&stranger, "GET", "/highwater/x", &[], "").await.unwrap().status(), 403);
+    assert_eq!(files(&stack), 0);
+    stack.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn writers_of_one_key_do_not_mix() {
+    let stack = one_node().await;
+    let node = stack.nodes()[0].clone();
+    let mut writers = tokio::task::JoinSet::new();
+    for number in 0..16_u8 {
+        let node = node.clone();
+        writers.spawn(async move {
+            let body = Bytes::from(vec![number; 200_000]);
+            let number = number.to_string();
+            send(&node, "PUT", "/highwater/same", &[("x-amz-meta-n", &number)], body).await.unwrap().status()
+        });
+    }
+    assert!(writers.join_all().await.iter().all(http::StatusCode::is_success));
+    let got = send(&node, "GET", "/highwater/same", &[], "").await.unwrap();
+    let number: u8 = got.headers()["x-amz-meta-n"].to_str().unwrap().parse().unwrap();
+    assert!(got.body().iter().all(|byte| *byte == number), "bytes and metadata of different writers");
+    assert_eq!(got.body().len(), 200_000);
+    stack.shutdown().await.unwrap();
+}

@@ -1,0 +1,242 @@
+//! Copying a blob from any node that has it to one that lacks it.
+//!
+//! Bytes stream through, they are not kept. A target that refuses wrong checksums verifies what it receives; on any other
+//! the bytes are hashed on the way and read back. The target is never left with a blob whose bytes are wrong.
+
+use bytes::Bytes;
+use proto::{LARGE_BLOB_BYTES, MarkerId, NodeId, SliceDigests};
+
+use crate::body::Pieces;
+use crate::checksum::{Algorithm, Checksum};
+use crate::copy::large::copy_large;
+use crate::copy::relay::{Broken, Content};
+use crate::copy::sources::Sources;
+use crate::node::Object;
+use crate::verify::{fetch_parts, read_back, read_back_parts};
+use crate::{BlobRef, Error, Node, NodeFault, Nodes, ObjectMeta};
+
+mod large;
+mod relay;
+mod sources;
+
+/// How a copy is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopyOptions {
+    /// Nobody tried this copy before: the target is not asked whether it has the blob, which would cost as much as
+    /// reading it.
+    pub first_attempt: bool,
+    /// After the copy, look whether the blob was erased on the target meanwhile, and undo the copy if so. Needed when the
+    /// event that asks for the copy is old.
+    pub check_erased: bool,
+}
+
+/// A copy that is on the target, and verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// The target's marker.
+    pub marker_id: MarkerId,
+    /// How long the blob is.
+    pub bytes: u64,
+    /// Whether the target had it before.
+    pub already_there: bool,
+}
+
+/// Why there is no copy.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CopyError {
+    /// A node is at fault: this says nothing about the blob, so it is no attempt.
+    #[error("node {node} {reason}")]
+    Node {
+        /// Which one, source or target.
+        node: NodeId,
+        /// What kind of fault.
+        fault: NodeFault,
+        /// The rest of the sentence.
+        reason: String,
+    },
+    /// This blob cannot be copied, while others can: an attempt.
+    #[error("{reason}")]
+    Blob {
+        /// The whole sentence.
+        reason: String,
+    },
+    /// The blob was erased on the target; the copy was undone. Nothing is left to do.
+    #[error("the blob was erased on node {node}")]
+    Erased {
+        /// The target.
+        node: NodeId,
+    },
+}
+
+/// All that every step of a copy needs.
+#[derive(Debug, Clone, Copy)]
+struct Job<'a> {
+    blob: &'a BlobRef,
+    meta: &'a ObjectMeta,
+    target: &'a Node,
+    options: CopyOptions,
+}
+
+/// Copies `blob` to `target` from whichever of `sources` has it. A second run finds the first one's copy, or makes the same
+/// object again: it is harmless.
+pub async fn copy(
+    nodes: &Nodes,
+    blob: &BlobRef,
+    meta: &ObjectMeta,
+    sources: &[NodeId],
+    target: &NodeId,
+    options: CopyOptions,
+) -> Result<Copied, CopyError> {
+    let Some(target) = nodes.get(target) else {
+        let reason = "is not configured".to_owned();
+        return Err(CopyError::Node { node: target.clone(), fault: NodeFault::Unreachable, reason });
+    };
+    let marker_id = target.admit().await.map_err(|error| CopyError::at(target, error))?;
+    let job = Job { blob, meta, target, options };
+    let already_there = !options.first_attempt && job.is_there().await.map_err(|error| CopyError::at(target, error))?;
+    if !already_there {
+        job.run(&Sources::new(nodes, sources, target.id())).await?;
+    }
+    if options.check_erased {
+        job.undo_if_erased().await?;
+    }
+    if target.marker().map(|marker| marker.marker_id) != Some(marker_id) {
+        let reason = "got another marker during the copy".to_owned();
+        return Err(CopyError::Node { node: target.id().clone(), fault: NodeFault::WrongMarker, reason });
+    }
+    Ok(Copied { marker_id, bytes: blob.size_bytes, already_there })
+}
+
+// === impl Job ===
+
+impl Job<'_> {
+    async fn run(self, sources: &Sources) -> Result<(), CopyError> {
+        self.blob.slices().map_err(|error| CopyError::at(self.target, error))?;
+        let digests = match self.blob.slices_sha256 {
+            None => None,
+            Some(_) => Some(self.copy_parts(sources).await?),
+        };
+        match digests {
+            Some(digests) if self.blob.size_bytes >= LARGE_BLOB_BYTES => copy_large(self, sources, &digests).await,
+            digests => self.copy_whole(sources, digests.as_ref()).await,
+        }
+    }
+
+    /// Whether the target has the blob, whole and right, with its slice digests. A target that verifies what it receives
+    /// can have nothing else under this key; on any other it is read.
+    async fn is_there(self) -> Result<bool, Error> {
+        let (target, blob) = (self.target, self.blob);
+        let has_length = |head: Option<crate::ObjectHead>, len: u64| head.is_some_and(|head| head.size_bytes == len);
+        if !has_length(target.head(&blob.blob_id.key()).await?, blob.size_bytes) {
+            return Ok(false);
+        }
+        let verifies = target.verifies().await?;
+        let trusted = verifies.object(Algorithm::Sha256) && verifies.part(Algorithm::Sha256);
+        let digests = match (blob.slices_sha256, trusted) {
+            (None, _) => None,
+            (Some(_), true) => {
+                let len = blob.slices()?.count as u64 * crate::verify::digest_bytes();
+                if !has_length(target.head(&blob.blob_id.parts_key()).await?, len) {
+                    return Ok(false);
+                }
+                None
+            }
+            (Some(_), false) => match fetch_parts(target, blob).await {
+                Ok(digests) => Some(digests),
+                Err(crate::verify::Unfit::Down(error)) => return Err(error),
+                Err(_) => return Ok(false),
+            },
+        };
+        Ok(trusted || read_back(target, blob, digests.as_ref()).await.is_ok())
+    }
+
+    /// Copies the digests of the slices, and returns them.
+    async fn copy_parts(self, sources: &Sources) -> Result<SliceDigests, CopyError> {
+        let (target, blob) = (self.target, self.blob);
+        let digests = sources.parts(blob).await?;
+        let put = async {
+            let list = Bytes::from(digests.to_bytes());
+            let (key, meta) = (blob.blob_id.parts_key(), self.meta.entries(blob.blob_id));
+            let object = Object {
+                key: &key,
+                len: list.len() as u64,
+                meta: &meta,
+                checksum: blob.slices_sha256.map(Checksum::Sha256),
+                body: Pieces::body(&[list]),
+            };
+            target.put_object(object).await?;
+            if !target.verifies().await?.object(Algorithm::Sha256) {
+                read_back_parts(target, blob).await?;
+            }
+            Ok(())
+        };
+        put.await.map_err(|error| CopyError::at(target, error))?;
+        Ok(digests)
+    }
+
+    /// Copies the blob in one request.
+    async fn copy_whole(self, sources: &Sources, digests: Option<&SliceDigests>) -> Result<(), CopyError> {
+        let (target, blob) = (self.target, self.blob);
+        let at_target = |error| CopyError::at(target, error);
+        let verifies = target.verifies().await.map_err(at_target)?.object(Algorithm::Sha256);
+        let (key, meta) = (blob.blob_id.key(), self.meta.entries(blob.blob_id));
+        let content = Content { key: &key, range: None, len: blob.size_bytes, digest: blob.sha256 };
+        let checksum = Some(Checksum::Sha256(blob.sha256));
+        let mut copied = false;
+        for source in sources.order() {
+            let outcome = match relay::open(&source, &content, !verifies).await {
+                Ok((body, watch)) => {
+                    let object = Object { key: &key, body, len: content.len, meta: &meta, checksum };
+                    watch.judge(target.put_object(object).await)
+                }
+                Err(unfit) => Err(Broken::Source(unfit)),
+            };
+            match outcome {
+                Ok(()) => {
+                    copied = true;
+                    break;
+                }
+                Err(broken) => sources.note(&source, target, broken)?,
+            }
+        }
+        if !copied {
+            return Err(sources.verdict());
+        }
+        if verifies { Ok(()) } else { read_back(target, blob, digests).await.map_err(at_target) }
+    }
+
+    async fn undo_if_erased(self) -> Result<(), CopyError> {
+        let (target, blob) = (self.target, self.blob.blob_id);
+        let undo = async {
+            if target.head(&blob.erased_key()).await?.is_none() {
+                return Ok(false);
+            }
+            target.delete(&blob.key()).await?;
+            target.delete(&blob.parts_key()).await?;
+            Ok(true)
+        };
+        match undo.await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(CopyError::Erased { node: target.id().clone() }),
+            Err(error) => Err(CopyError::at(target, error)),
+        }
+    }
+}
+
+// === impl CopyError ===
+
+impl CopyError {
+    /// What an error of the target means for the copy.
+    fn at(target: &Node, error: Error) -> Self {
+        let node = target.id().clone();
+        match error {
+            Error::Node { node, fault, reason } => Self::Node { node, fault, reason },
+            // What is missing on a target is an upload under way, which comes back with the next try.
+            Error::NotFound { key, .. } => {
+                Self::Node { node, fault: NodeFault::Broken, reason: format!("lost the upload of {key}") }
+            }
+            Error::Setup { reason, .. } => Self::Node { node, fault: NodeFault::Broken, reason },
+            other => Self::Blob { reason: other.to_string() },
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The nodes that a copy may read from.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use proto::{NodeId, SliceDigests};
+
+use crate::copy::relay::Broken;
+use crate::verify::{Unfit, fetch_parts};
+use crate::{BlobRef, CopyError, Error, Node, NodeFault, Nodes};
+
+/// Tried in the given order, those that can be read first. One that turned out not to have the blob is tried last, so
+/// that the parts of a large copy do not all ask it again.
+#[derive(Debug, Clone)]
+pub(super) struct Sources(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    nodes: Vec<Node>,
+    /// Named, but not configured.
+    strangers: Vec<NodeId>,
+    unfit: Mutex<HashMap<NodeId, Unfit>>,
+}
+
+// === impl Sources ===
+
+impl Sources {
+    pub(super) fn new(nodes: &Nodes, sources: &[NodeId], target: &NodeId) -> Self {
+        let (mut known, mut strangers) = (Vec::<Node>::new(), Vec::new());
+        for source in sources.iter().filter(|source| *source != target) {
+            match nodes.get(source) {
+                Some(node) if known.iter().any(|other| other.id() == node.id()) => {}
+                Some(node) => known.push(node.clone()),
+                None => strangers.push(source.clone()),
+            }
+        }
+        known.sort_by_key(|node| !node.breaker().is_readable());
+        Self(Arc::new(Inner { nodes: known, strangers, unfit: Mutex::default() }))
+    }
+
+    /// The digests of the blob's slices, from the first source that has them.
+    pub(super) async fn parts(&self, blob: &BlobRef) -> Result<SliceDigests, CopyError> {
+        for node in self.order() {
+            match fetch_parts(&node, blob).await {
+                Ok(digests) => return Ok(digests),
+                Err(unfit) => self.reject(&node, unfit),
+            }
+        }
+        Err(self.verdict())
+    }
+
+    /// All of them, best first.
+    pub(super) fn order(&self) -> Vec<Node> {
+        let unfit = self.0.unfit.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut order = self.0.nodes.clone();
+        order.sort_by_key(|node| unfit.contains_key(node.id()));
+        order
+    }
+
+    /// Notes why a copy from `source` to `target` broke; an error when that was the target's doing, and no other source
+    /// will help.
+    pub(super) fn note(&self, source: &Node, target: &Node, broken: Broken) -> Result<(), CopyError> {
+        match broken {
+            Broken::Source(unfit) => {
+                self.reject(source, unfit);
+                Ok(())
+            }
+            Broken::Target(error) => Err(CopyError::at(target, error)),
+        }
+    }
+
+    fn reject(&self, node: &Node, unfit: Unfit) {
+        let mut all = self.0.unfit.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(node.id().clone(), unfit);
+    }
+
+    /// Why no source will do. As long as one of them cannot be asked, the blob is not to blame: that one may have it.
+    pub(super) fn verdict(&self) -> CopyError {
+        let unfit = self.0.unfit.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(node) = self.0.strangers.first() {
+            let reason = "is not configured, and no other node has the blob".to_owned();
+            return CopyError::Node { node: node.clone(), fault: NodeFault::Unreachable, reason };
+        }
+        let mut said = Vec::new();
+        for node in &self.0.nodes {
+            match unfit.get(node.id()) {
+                Some(Unfit::Down(error)) => return down(node, error),
+                Some(other) => said.push(format!("node {} {}", node.id(), other.reason())),
+                None => {}
+            }
+        }
+        let said = if said.is_empty() { "no node is named as its holder".to_owned() } else { said.join("; ") };
+        CopyError::Blob { reason: format!("there is no source for the blob: {said}") }
+    }
+}
+
+fn down(node: &Node, error: &Error) -> CopyError {
+    let node = node.id().clone();
+    match error {
+        Error::Node { fault, reason, .. } => CopyError::Node { node, fault: *fault, reason: reason.clone() },
+        other => CopyError::Node { node, fault: NodeFault::Broken, reason: other.to_string() },
+    }
+}

@@ -1,0 +1,46 @@
+//! S3 nodes: put, get, copy, probe, placement. Sole owner of aws-sdk-s3.
+//!
+//! [`Nodes`] is what a service opens: every configured [`Node`], each with a breaker and a health check, and the order in
+//! which they are asked for a blob ([`rank`]). On it stand the three jobs: [`Upload`] writes a blob to one node in
+//! bounded memory, [`Read`] gives back only bytes whose digest is right, and [`copy`] puts a blob on a further node and
+//! has it verified there.
+//!
+//! A node is asked for as little as possible, since every S3 server behaves differently: no conditional requests, no
+//! versioning, no trust in its ETags. What a node can do is found out by [`probe`].
+
+mod config;
+mod error;
+
+mod marker;
+mod node;
+mod nodes;
+mod rank;
+
+mod blob;
+mod copy;
+mod hash;
+mod read;
+mod slice;
+mod upload;
+mod verify;
+
+pub mod probe;
+
+mod body;
+mod breaker;
+mod checksum;
+mod multipart;
+mod transport;
+
+pub use blob::{BlobRef, Expected, ObjectMeta, Written};
+pub use body::Body;
+pub use breaker::Health;
+pub use config::{Config, NodeConfig, check_nodes};
+pub use copy::{Copied, CopyError, CopyOptions, copy};
+pub use error::{Error, NodeFault};
+pub use marker::{MARKER_KEY, Marker};
+pub use node::{Listed, Node, ObjectHead, Page};
+pub use nodes::Nodes;
+pub use rank::rank;
+pub use read::{BadReplica, Read};
+pub use upload::Upload;

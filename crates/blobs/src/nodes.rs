@@ -1,0 +1,185 @@
+//! All nodes of the cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::{BlobId, ClusterId, NodeId};
+use runtime::clock::Clock;
+use runtime::retry::Backoff;
+use runtime::tasks::Tasks;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::rank::score;
+use crate::{BlobRef, Config, Error, Health, Node, NodeConfig, ObjectMeta, Read, Upload, Written, multipart};
+
+/// What is aborted by the sweep: uploads of blobs, nobody else's.
+const BLOBS_PREFIX: &str = "blobs/";
+
+/// Every configured node, with its breaker and its health check. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Nodes(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    nodes: Vec<Node>,
+    config: Config,
+    send_budget: Arc<Semaphore>,
+    prefetch_budget: Arc<Semaphore>,
+    cancel: CancellationToken,
+}
+
+// === impl Nodes ===
+
+impl Nodes {
+    /// Sets the nodes up, looks at each of them once, all together, and starts a health check for each. A node that is
+    /// down is no error: it is [`Health::Unavailable`] until it answers.
+    ///
+    /// With an `expected_cluster`, a node whose marker is missing or another's is [`Health::WrongMarker`]; without one
+    /// (`gateway init`) a missing marker is accepted.
+    pub async fn open(
+        configs: &[NodeConfig],
+        config: Config,
+        expected_cluster: Option<ClusterId>,
+        tasks: &Tasks,
+        clock: Clock,
+    ) -> Result<Self, Error> {
+        let nodes: Result<Vec<Node>, Error> = configs
+            .iter()
+            .map(|node| Node::new(node.clone(), config.clone(), expected_cluster, clock.clone()))
+            .collect();
+        let nodes = nodes?;
+        let mut looks = JoinSet::new();
+        for node in nodes.clone() {
+            // What a look finds is in the breaker afterwards.
+            looks.spawn(async move { node.look().await.map(drop) });
+        }
+        looks.join_all().await;
+        let cancel = tasks.shutdown().hard_token().clone();
+        for node in nodes.clone() {
+            let (config, cancel) = (config.clone(), tasks.shutdown().soft_token().clone());
+            tasks.spawn(format!("blobs.health.{}", node.id()), watch(node, config, cancel));
+        }
+        let send_budget = Arc::new(Semaphore::new(permits(config.send_budget)));
+        let prefetch_budget = Arc::new(Semaphore::new(permits(config.prefetch_budget)));
+        Ok(Self(Arc::new(Inner { nodes, config, send_budget, prefetch_budget, cancel })))
+    }
+
+    /// The node of that name.
+    pub fn get(&self, id: &NodeId) -> Option<&Node> {
+        self.0.nodes.iter().find(|node| node.id() == id)
+    }
+
+    /// All nodes, in the order of the configuration.
+    pub fn all(&self) -> &[Node] {
+        &self.0.nodes
+    }
+
+    /// All nodes in the order in which they should be asked for `blob`: as [`crate::rank`] orders them, but the healthy
+    /// ones first, and those with a wrong marker last.
+    pub fn ranked(&self, blob: BlobId) -> Vec<Node> {
+        let mut scored: Vec<_> =
+            self.0.nodes.iter().map(|node| (fitness(node), score(blob, node.id()), node)).collect();
+        scored.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then(a.2.id().cmp(b.2.id())));
+        scored.into_iter().map(|(_, _, node)| node.clone()).collect()
+    }
+
+    /// Begins to write `blob` to one node. Nothing is sent before the first slice is full or the upload is finished.
+    pub fn begin_upload(&self, blob: BlobId, meta: ObjectMeta) -> Upload {
+        Upload::new(self.clone(), blob, meta)
+    }
+
+    /// Deletes a blob that was written but never published; best effort, logged. Nobody else can know of it.
+    pub async fn discard(&self, blob: BlobId, written: &Written) {
+        let Some(node) = self.get(&written.node) else { return };
+        for key in [blob.key(), blob.parts_key()] {
+            if let Err(error) = node.delete(&key).await {
+                let id = node.id();
+                tracing::warn!(
+                    blob.id = %blob, node.id = %id,
+                    "cannot discard the unpublished {key} on node {id}, it stays as an orphan: {error}"
+                );
+            }
+        }
+    }
+
+    /// Reads `length` bytes of `blob` from `offset`, from any of `holders`; what lies past its end is not read. Nothing
+    /// is asked before the first [`Read::next`].
+    pub fn read(&self, blob: BlobRef, holders: &[NodeId], offset: u64, length: u64) -> Read {
+        Read::new(self, blob, holders, offset, length)
+    }
+
+    /// Aborts uploads of blobs that crashed processes left behind on any node; how many. A node that is down, or that
+    /// does not list them, is logged and left for the next time.
+    pub async fn abort_stale_uploads(&self, older_than: Duration) -> usize {
+        let mut total = 0;
+        for node in &self.0.nodes {
+            match multipart::abort_stale(node, BLOBS_PREFIX, older_than).await {
+                Ok(0) => {}
+                Ok(aborted) => {
+                    let id = node.id();
+                    tracing::info!(node.id = %id, "aborted {aborted} unfinished uploads on node {id}");
+                    total += aborted;
+                }
+                Err(error) => {
+                    let id = node.id();
+                    tracing::warn!(node.id = %id, "cannot look for unfinished uploads on node {id}: {error}");
+                }
+            }
+        }
+        total
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub(crate) fn send_budget(&self) -> &Arc<Semaphore> {
+        &self.0.send_budget
+    }
+
+    pub(crate) fn prefetch_budget(&self) -> &Arc<Semaphore> {
+        &self.0.prefetch_budget
+    }
+
+    /// Cancelled when what is in flight must be let go of.
+    pub(crate) fn cancel(&self) -> &CancellationToken {
+        &self.0.cancel
+    }
+}
+
+fn fitness(node: &Node) -> u8 {
+    match node.state() {
+        Health::Healthy => 0,
+        Health::Unavailable { .. } => 1,
+        Health::WrongMarker { .. } => 2,
+    }
+}
+
+fn permits(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
+}
+
+/// Looks at the marker every interval; while the node is in trouble, with the breaker's delays.
+async fn watch(node: Node, config: Config, cancel: CancellationToken) {
+    let mut backoff = Backoff::new(&config.breaker);
+    let mut answered = true;
+    loop {
+        let delay = if answered && node.state().is_healthy() {
+            config.health_interval
+        } else {
+            if node.breaker().take_proven() {
+                backoff.reset();
+            }
+            backoff.next_delay()
+        };
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => return,
+            () = node.breaker().opened() => continue,
+            () = tokio::time::sleep(delay) => {}
+        }
+        answered = node.look().await.is_ok();
+    }
+}

@@ -1,0 +1,261 @@
+//! Reading a blob from any node that has it.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use proto::{NodeId, SliceDigests};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinSet;
+
+use crate::blob::{Slice, Slices};
+use crate::verify::{Unfit, fetch_parts, fetch_slice};
+use crate::{BlobRef, Error, Node, Nodes};
+
+/// A blob, or a range of it, on its way to a reader.
+///
+/// Bytes are given out only after the digest of their slice was right, so that wrong bytes never leave. A slice that one
+/// holder does not have, or has wrong, comes from the next one. One slice is held, and one more is fetched ahead while
+/// the process's prefetch budget allows it.
+#[derive(Debug)]
+pub struct Read {
+    nodes: Nodes,
+    blob: BlobRef,
+    holders: Vec<Node>,
+    /// Holders that the configuration does not know.
+    strangers: Vec<NodeId>,
+    plan: Option<Plan>,
+    /// The next byte to be given out.
+    position: u64,
+    /// Where to stop.
+    end: u64,
+    ready: VecDeque<Bytes>,
+    ahead: Option<Ahead>,
+    bad: Vec<BadReplica>,
+}
+
+/// A holder that does not hold the right bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadReplica {
+    /// Which one.
+    pub node: NodeId,
+    /// What is wrong there, as the end of a sentence that begins with the node.
+    pub reason: String,
+    /// Whether the object is not there at all.
+    pub is_missing: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Plan {
+    slices: Slices,
+    /// `None` for a blob of one slice.
+    digests: Option<SliceDigests>,
+}
+
+/// The slice that is fetched while the one before is given out.
+#[derive(Debug)]
+struct Ahead {
+    index: usize,
+    task: JoinSet<Fetched>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What asking one holder after the other came to.
+#[derive(Debug)]
+struct Fetched<T = Vec<Bytes>> {
+    outcome: Result<(T, NodeId), Error>,
+    unfit: Vec<(NodeId, Unfit)>,
+}
+
+// === impl Read ===
+
+impl Read {
+    pub(crate) fn new(nodes: &Nodes, blob: BlobRef, holders: &[NodeId], offset: u64, length: u64) -> Self {
+        let end = offset.saturating_add(length).min(blob.size_bytes);
+        let mut known: Vec<Node> = nodes.ranked(blob.blob_id);
+        known.retain(|node| holders.contains(node.id()));
+        known.sort_by_key(|node| !node.breaker().is_readable());
+        let strangers = holders.iter().filter(|holder| nodes.get(holder).is_none()).cloned().collect();
+        Self {
+            nodes: nodes.clone(),
+            blob,
+            holders: known,
+            strangers,
+            plan: None,
+            position: offset.min(end),
+            end,
+            ready: VecDeque::new(),
+            ahead: None,
+            bad: Vec::new(),
+        }
+    }
+
+    /// The next verified bytes, in order; `None` at the end. `Error::Unavailable` when a holder may have the bytes but is
+    /// down, `Error::Unreadable` when none has them.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            if let Some(piece) = self.ready.pop_front() {
+                self.position += piece.len() as u64;
+                return Ok(Some(piece));
+            }
+            if self.position >= self.end {
+                return Ok(None);
+            }
+            self.load().await?;
+        }
+    }
+
+    /// Where the blob turned out to be missing or wrong so far.
+    pub fn bad_replicas(&self) -> &[BadReplica] {
+        &self.bad
+    }
+
+    /// Fetches the slice at the position.
+    async fn load(&mut self) -> Result<(), Error> {
+        let plan = self.plan().await?;
+        let index = plan.slices.at(self.position);
+        let fetched = match self.ahead.take() {
+            Some(mut ahead) if ahead.index == index => match ahead.task.join_next().await {
+                Some(Ok(fetched)) => fetched,
+                Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+                None => self.job(&plan, index)?.run().await,
+            },
+            _ => self.job(&plan, index)?.run().await,
+        };
+        let pieces = self.settle(fetched)?;
+        if let Some(slice) = plan.slices.get(index) {
+            self.ready = cut(pieces, slice, self.position, self.end);
+        }
+        self.fetch_ahead(&plan, index + 1)
+    }
+
+    async fn plan(&mut self) -> Result<Plan, Error> {
+        if let Some(plan) = &self.plan {
+            return Ok(plan.clone());
+        }
+        let slices = self.blob.slices()?;
+        let digests = match self.blob.slices_sha256 {
+            None => None,
+            Some(_) => {
+                let fetched = fetch_list(&self.holders, &self.blob).await;
+                Some(self.settle(fetched)?)
+            }
+        };
+        Ok(self.plan.insert(Plan { slices, digests }).clone())
+    }
+
+    fn fetch_ahead(&mut self, plan: &Plan, index: usize) -> Result<(), Error> {
+        let Some(slice) = plan.slices.get(index).filter(|slice| slice.start < self.end) else { return Ok(()) };
+        let share = u32::try_from(slice.len).unwrap_or(u32::MAX);
+        // Without a share there is no hurry: the slice is fetched when it is due.
+        if let Ok(permit) = self.nodes.prefetch_budget().clone().try_acquire_many_owned(share) {
+            let mut task = JoinSet::new();
+            task.spawn(self.job(plan, index)?.run());
+            self.ahead = Some(Ahead { index, task, _permit: permit });
+        }
+        Ok(())
+    }
+
+    fn job(&self, plan: &Plan, index: usize) -> Result<Job, Error> {
+        let digest = match &plan.digests {
+            None => Some(self.blob.sha256),
+            Some(digests) => digests.get(index),
+        };
+        let (Some(slice), Some(digest)) = (plan.slices.get(index), digest) else {
+            let reason = format!("it has no slice {index}");
+            return Err(Error::Unreadable { blob: self.blob.blob_id, reason });
+        };
+        let is_whole = plan.slices.count == 1;
+        Ok(Job { holders: self.holders.clone(), blob: self.blob, slice, is_whole, digest })
+    }
+
+    /// Takes note of who failed, and asks whoever succeeded first from now on.
+    fn settle<T>(&mut self, fetched: Fetched<T>) -> Result<T, Error> {
+        for (node, unfit) in fetched.unfit {
+            let (blob, reason) = (self.blob.blob_id, unfit.reason());
+            tracing::warn!(blob.id = %blob, node.id = %node, "cannot read blob {blob} from node {node}: it {reason}");
+            let is_missing = matches!(unfit, Unfit::Missing);
+            if !matches!(unfit, Unfit::Down(_)) && !self.bad.iter().any(|bad| bad.node == node) {
+                self.bad.push(BadReplica { node, reason, is_missing });
+            }
+        }
+        match fetched.outcome {
+            Ok((value, from)) => {
+                self.holders.sort_by_key(|node| *node.id() != from);
+                Ok(value)
+            }
+            Err(error) if self.strangers.is_empty() => Err(error),
+            Err(Error::Unreadable { blob, reason } | Error::Unavailable { blob, reason }) => {
+                let strangers: Vec<&str> = self.strangers.iter().map(NodeId::as_str).collect();
+                let reason = format!("{reason}; not configured: {}", strangers.join(", "));
+                Err(Error::Unavailable { blob, reason })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// All that is needed to fetch a slice.
+struct Job {
+    holders: Vec<Node>,
+    blob: BlobRef,
+    slice: Slice,
+    is_whole: bool,
+    digest: proto::Sha256Digest,
+}
+
+// === impl Job ===
+
+impl Job {
+    async fn run(self) -> Fetched {
+        let key = self.blob.blob_id.key();
+        let mut unfit = Vec::new();
+        for node in &self.holders {
+            match fetch_slice(node, &key, self.slice, self.is_whole, self.digest).await {
+                Ok(pieces) => return Fetched { outcome: Ok((pieces, node.id().clone())), unfit },
+                Err(why) => unfit.push((node.id().clone(), why)),
+            }
+        }
+        nobody(&self.blob, unfit)
+    }
+}
+
+/// The digests of the blob's slices, from the first holder that has them.
+async fn fetch_list(holders: &[Node], blob: &BlobRef) -> Fetched<SliceDigests> {
+    let mut unfit = Vec::new();
+    for node in holders {
+        match fetch_parts(node, blob).await {
+            Ok(digests) => return Fetched { outcome: Ok((digests, node.id().clone())), unfit },
+            Err(why) => unfit.push((node.id().clone(), why)),
+        }
+    }
+    nobody(blob, unfit)
+}
+
+/// All holders failed.
+fn nobody<T>(blob: &BlobRef, unfit: Vec<(NodeId, Unfit)>) -> Fetched<T> {
+    let said: Vec<String> = unfit.iter().map(|(node, why)| format!("node {node} {}", why.reason())).collect();
+    let is_down = unfit.iter().any(|(_, why)| matches!(why, Unfit::Down(_)));
+    let reason = if said.is_empty() { "no node holds it".to_owned() } else { said.join("; ") };
+    let blob = blob.blob_id;
+    let error = if is_down { Error::Unavailable { blob, reason } } else { Error::Unreadable { blob, reason } };
+    Fetched { outcome: Err(error), unfit }
+}
+
+/// The part of a slice that lies between `from` and `to`.
+fn cut(pieces: Vec<Bytes>, slice: Slice, from: u64, to: u64) -> VecDeque<Bytes> {
+    let mut start = slice.start;
+    let mut wanted = VecDeque::with_capacity(pieces.len());
+    for mut piece in pieces {
+        let end = start + piece.len() as u64;
+        let skip = from.saturating_sub(start).min(end - start);
+        let keep = to.min(end).saturating_sub(start);
+        start = end;
+        if skip < keep {
+            let (skip, keep) = (usize::try_from(skip), usize::try_from(keep));
+            let (skip, keep) = (skip.expect("within a piece"), keep.expect("within a piece"));
+            piece.truncate(keep);
+            wanted.push_back(piece.split_off(skip));
+        }
+    }
+    wanted
+}

@@ -1,0 +1,146 @@
+use blobs::{BlobRef, Config, CopyOptions, Error, Nodes, ObjectMeta, copy};
+use bytes::Bytes;
+use http::Method;
+use proto::NodeId;
+use runtime::retry::Transient as _;
+use std::time::Duration;
+
+use crate::cluster::{Cluster, SOON, config, content, read_all};
+use crate::on_each_server;
+use crate::proxy::Break;
+
+const SLICE: usize = 8 * 1024 * 1024;
+
+on_each_server! {
+    any_range_is_right
+    wrong_bytes_never_leave_the_next_node_is_asked
+    a_missing_or_short_object_is_read_from_the_next_node
+    a_node_that_is_down_or_silent_is_passed_over
+    no_right_bytes_anywhere_is_no_use_waiting_for
+    bytes_on_a_node_that_is_down_are_worth_waiting_for
+    an_exhausted_prefetch_budget_only_costs_time
+}
+
+/// A blob on all three nodes, with them in the order in which they are asked.
+async fn everywhere(cluster: &Cluster, nodes: &Nodes, content: &[u8]) -> (BlobRef, Vec<NodeId>) {
+    let (blob, meta, written) = cluster.upload(nodes, content).await;
+    let ranked: Vec<NodeId> = nodes.ranked(blob.blob_id).iter().map(|node| node.id().clone()).collect();
+    for target in ranked.iter().filter(|node| **node != written.node) {
+        copy_to(nodes, &blob, &meta, &written.node, target).await;
+    }
+    (blob, ranked)
+}
+
+async fn copy_to(nodes: &Nodes, blob: &BlobRef, meta: &ObjectMeta, source: &NodeId, target: &NodeId) {
+    let options = CopyOptions { first_attempt: true, check_erased: false };
+    copy(nodes, blob, meta, std::slice::from_ref(source), target, options).await.unwrap();
+}
+
+async fn any_range_is_right(cluster: Cluster) {
+    let nodes = cluster.nodes().await;
+    for len in [0, 1000, SLICE, 2 * SLICE + 100] {
+        let content = content(len);
+        let (blob, _, written) = cluster.upload(&nodes, &content).await;
+        let holders = [written.node];
+        let offsets = [0, 1, 500, len / 2, SLICE - 1, SLICE, SLICE + 1, len.saturating_sub(1), len, len + 10];
+        let lengths = [0, 1, 100, SLICE, SLICE + 1, usize::MAX];
+        for offset in offsets {
+            for length in lengths {
+                let start = offset.min(len);
+                let expected = &content[start..start.saturating_add(length).min(len)];
+                let read = nodes.read(blob, &holders, offset as u64, length as u64);
+                assert!(read_all(read).await.unwrap() == expected, "{length} bytes from {offset} of {len}");
+            }
+        }
+    }
+}
+
+async fn wrong_bytes_never_leave_the_next_node_is_asked(cluster: Cluster) {
+    for len in [70_000, 2 * SLICE + 70_000] {
+        let nodes = cluster.nodes().await;
+        let content = content(len);
+        let (blob, ranked) = everywhere(&cluster, &nodes, &content).await;
+        let first = nodes.get(&ranked[0]).unwrap();
+        let mut wrong = content.clone();
+        let last = wrong.len() - 1;
+        wrong[last] ^= 1;
+        first.put(&blob.blob_id.key(), wrong.into()).await.unwrap();
+        // A range that has none of the wrong bytes is verified as a whole all the same.
+        for (offset, length) in [(0, u64::MAX), (len as u64 - 100, 10)] {
+            let mut read = nodes.read(blob, &ranked, offset, length);
+            let mut all = Vec::new();
+            while let Some(piece) = read.next().await.unwrap() {
+                all.extend_from_slice(&piece);
+            }
+            let start = usize::try_from(offset).unwrap();
+            let end = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(len);
+            assert!(all == content[start..end]);
+            let bad: Vec<_> = read.bad_replicas().iter().map(|bad| (&bad.node, bad.is_missing)).collect();
+            assert_eq!(bad, [(&ranked[0], false)]);
+        }
+    }
+}
+
+async fn a_missing_or_short_object_is_read_from_the_next_node(cluster: Cluster) {
+    let nodes = cluster.nodes().await;
+    let content = content(SLICE + 70_000);
+    let (blob, ranked) = everywhere(&cluster, &nodes, &content).await;
+    let (first, second) = (nodes.get(&ranked[0]).unwrap(), nodes.get(&ranked[1]).unwrap());
+    first.put(&blob.blob_id.key(), Bytes::copy_from_slice(&content[..SLICE + 60_000])).await.unwrap();
+    second.delete(&blob.blob_id.parts_key()).await.unwrap();
+    second.delete(&blob.blob_id.key()).await.unwrap();
+    let mut read = nodes.read(blob, &ranked[..2], 0, u64::MAX);
+    let error = loop {
+        match read.next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the end is on no node"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::Unreadable { .. }), "{error}");
+    let bad: Vec<_> = read.bad_replicas().iter().map(|bad| (&bad.node, bad.is_missing)).collect();
+    assert_eq!(bad, [(&ranked[0], false), (&ranked[1], true)]);
+    assert!(read_all(nodes.read(blob, &ranked, 0, u64::MAX)).await.unwrap() == content);
+}
+
+async fn a_node_that_is_down_or_silent_is_passed_over(cluster: Cluster) {
+    let nodes = cluster.nodes_with(Config { read_timeout: Duration::from_secs(2), ..config() }).await;
+    let content = content(SLICE + 70_000);
+    let (blob, ranked) = everywhere(&cluster, &nodes, &content).await;
+    let first = cluster.proxy(&ranked[0]);
+    for fault in [Break::Cut, Break::Answer(503, "SlowDown"), Break::Stall, Break::Hang, Break::GarbleAnswer] {
+        first.rule(move |seen| seen.is(&Method::GET, "blobs/").then_some(fault));
+        let read = read_all(nodes.read(blob, &ranked, 0, u64::MAX));
+        assert!(tokio::time::timeout(SOON, read).await.unwrap().unwrap() == content, "{fault:?}");
+    }
+}
+
+async fn no_right_bytes_anywhere_is_no_use_waiting_for(cluster: Cluster) {
+    let nodes = cluster.nodes().await;
+    let (blob, ranked) = everywhere(&cluster, &nodes, &content(1000)).await;
+    nodes.get(&ranked[0]).unwrap().put(&blob.blob_id.key(), Bytes::from_static(b"wrong")).await.unwrap();
+    nodes.get(&ranked[1]).unwrap().delete(&blob.blob_id.key()).await.unwrap();
+    let error = read_all(nodes.read(blob, &ranked[..2], 0, u64::MAX)).await.unwrap_err();
+    assert!(matches!(&error, Error::Unreadable { .. }) && !error.is_transient(), "{error}");
+    let error = read_all(nodes.read(blob, &[], 0, u64::MAX)).await.unwrap_err();
+    assert!(matches!(&error, Error::Unreadable { .. }), "{error}");
+}
+
+async fn bytes_on_a_node_that_is_down_are_worth_waiting_for(cluster: Cluster) {
+    let nodes = cluster.nodes().await;
+    let (blob, _, written) = cluster.upload(&nodes, &content(1000)).await;
+    let holders: Vec<NodeId> = nodes.all().iter().map(|node| node.id().clone()).collect();
+    cluster.proxy(&written.node).down();
+    let error = read_all(nodes.read(blob, &holders, 0, u64::MAX)).await.unwrap_err();
+    assert!(matches!(&error, Error::Unavailable { .. }) && error.is_transient(), "{error}");
+    let strangers = ["node-z".parse().unwrap()];
+    let error = read_all(nodes.read(blob, &strangers, 0, u64::MAX)).await.unwrap_err();
+    assert!(matches!(&error, Error::Unavailable { reason, .. } if reason.contains("node-z")), "{error}");
+}
+
+async fn an_exhausted_prefetch_budget_only_costs_time(cluster: Cluster) {
+    let nodes = cluster.nodes_with(Config { prefetch_budget: 0, ..config() }).await;
+    let content = content(3 * SLICE + 1);
+    let (blob, _, written) = cluster.upload(&nodes, &content).await;
+    assert!(read_all(nodes.read(blob, &[written.node], 0, u64::MAX)).await.unwrap() == content);
+}

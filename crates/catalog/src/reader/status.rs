@@ -1,0 +1,107 @@
+//! Numbers: what is stored where, and what is still to be done.
+
+use proto::NodeId;
+use time::OffsetDateTime;
+
+use super::{Answer, Reader, Seen};
+use crate::records::{unsigned, word};
+use crate::{Checkpoint, Error, Generation};
+
+/// How the catalog stands, in one snapshot.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Up to where it is folded.
+    pub checkpoint: Checkpoint,
+    /// The generation that answers.
+    pub generation: Generation,
+    /// Events that no version of the program can decode.
+    pub undecodable_events: u64,
+    /// The nodes, by id.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// How a node stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// The node.
+    pub node: NodeId,
+    /// Blobs that are there.
+    pub blobs_stored: u64,
+    /// Blobs that shall be there and are not yet.
+    pub blobs_pending: u64,
+    /// The sum of their sizes.
+    pub bytes_pending: u64,
+    /// When the oldest of them was uploaded.
+    pub oldest_pending_at: Option<OffsetDateTime>,
+    /// Blobs whose copying was given up.
+    pub blobs_parked: u64,
+    /// Blobs that were there and are not any more.
+    pub blobs_lost: u64,
+}
+
+impl Reader {
+    /// How the catalog stands. Counts all replicas, so ask it every few seconds, not for every request.
+    pub async fn status(&self) -> Result<Status, Error> {
+        self.read(|pool| async move {
+            let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            // The one read of whole tables: here plans for that are the right ones.
+            sqlx::query!("SELECT set_config('enable_seqscan', 'on', true) AS scan, set_config('enable_hashjoin', 'on', true) AS hash")
+                .fetch_one(&mut *tx)
+                .await?;
+            let head = sqlx::query!(
+                r#"SELECT a.catalog_id, a.generation, c.incarnation, c.n, c.event_id, c.chain,
+                       (SELECT count(*) FROM events WHERE event_id IS NULL) AS "undecodable!"
+                   FROM highwater.active AS a CROSS JOIN checkpoint AS c WHERE a.singleton AND c.singleton"#
+            )
+            .fetch_one(&mut *tx)
+            .await?;
+            let nodes = sqlx::query!(
+                r#"SELECT n.node, coalesce(s.stored, 0) AS "stored!", coalesce(p.pending, 0) AS "pending!",
+                       coalesce(p.bytes, 0) AS "bytes!", p.oldest_at AS "oldest_at?",
+                       coalesce(t.parked, 0) AS "parked!", coalesce(t.lost, 0) AS "lost!"
+                   FROM nodes AS n
+                   LEFT JOIN (
+                       SELECT node, count(*) AS stored FROM replicas WHERE state = 'stored' GROUP BY node
+                   ) AS s ON s.node = n.node
+                   LEFT JOIN (
+                       SELECT r.node, count(*) AS pending, min(b.created_at) AS oldest_at,
+                           least(sum(b.size_bytes), 9223372036854775807)::bigint AS bytes
+                       FROM replicas AS r JOIN blobs AS b ON b.blob_id = r.blob_id
+                       WHERE r.state = 'pending' GROUP BY r.node
+                   ) AS p ON p.node = n.node
+                   LEFT JOIN (
+                       SELECT node, count(*) FILTER (WHERE state = 'parked') AS parked,
+                           count(*) FILTER (WHERE state = 'lost') AS lost
+                       FROM replicas WHERE state IN ('parked', 'lost') GROUP BY node
+                   ) AS t ON t.node = n.node
+                   ORDER BY n.node"#
+            )
+            .fetch_all(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            let nodes: Result<Vec<NodeStatus>, Error> = nodes
+                .into_iter()
+                .map(|row| {
+                    Ok(NodeStatus {
+                        node: word("nodes", "node", &row.node)?,
+                        blobs_stored: unsigned("replicas", "state", row.stored)?,
+                        blobs_pending: unsigned("replicas", "state", row.pending)?,
+                        bytes_pending: unsigned("blobs", "size_bytes", row.bytes)?,
+                        oldest_pending_at: row.oldest_at,
+                        blobs_parked: unsigned("replicas", "state", row.parked)?,
+                        blobs_lost: unsigned("replicas", "state", row.lost)?,
+                    })
+                })
+                .collect();
+            let status = Status {
+                checkpoint: Checkpoint::from_columns(head.incarnation, head.n, head.event_id, &head.chain)?,
+                generation: Generation::new(head.generation.unwrap_or(0)),
+                undecodable_events: unsigned("events", "event_id", head.undecodable)?,
+                nodes: nodes?,
+            };
+            let seen = Seen { catalog_id: head.catalog_id, generation: head.generation };
+            Ok(Answer { seen: Some(seen), value: status })
+        })
+        .await
+    }
+}

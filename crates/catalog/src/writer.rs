@@ -1,0 +1,186 @@
+//! Folding into a generation: the projector's door.
+
+mod load;
+mod save;
+
+use std::time::Duration;
+
+use proto::Incarnation;
+use runtime::retry::sleep;
+use runtime::shutdown::Cancelled;
+use sqlx::{Connection as _, PgConnection};
+use tokio_util::sync::CancellationToken;
+
+use crate::connect::{self, Use};
+use crate::generation::{Active, LOCK_CLASS, active_row, event_types, layout, rules};
+use crate::{Checkpoint, Config, Error, Generation, Generations};
+
+pub use save::Saved;
+
+/// The one writer of a generation.
+///
+/// It holds an advisory lock of Postgres, in the session of the very connection that it writes with: whoever loses the
+/// lock has lost the means to write. Each save also compares the checkpoint with the one it was folded from.
+#[derive(Debug)]
+pub struct Writer {
+    conn: PgConnection,
+    generation: Generation,
+    active: Active,
+    write_timeout: Duration,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// The writer of the catalog: of the active generation, or, while there is none, of the newest one that is being
+    /// built, which is made if need be. Waits for as long as another projector holds the lock, saying so once.
+    ///
+    /// A generation that is not active yet answers no reads: once it has caught up with the journal, the caller switches
+    /// to it ([`Generations::switch`]).
+    pub async fn open(config: &Config, incarnation: Incarnation, cancel: &CancellationToken) -> Result<Self, Error> {
+        let mut told = false;
+        loop {
+            let generation = current(config, incarnation).await?;
+            let writer = match Self::lock(config, generation).await {
+                // It was retired or dropped between the two lines above.
+                Err(Error::Refused { .. }) => None,
+                locked => locked?,
+            };
+            // Another projector may have switched before this one got the lock.
+            if let Some(writer) = writer
+                && current(config, incarnation).await? == generation
+            {
+                return Ok(writer);
+            }
+            if !told {
+                tracing::info!(
+                    generation = generation.number(),
+                    "waiting for the lock of {generation}: another projector holds it"
+                );
+                told = true;
+            }
+            if !sleep(config.lock_interval, cancel).await {
+                return Err(Error::Cancelled(Cancelled));
+            }
+        }
+    }
+
+    /// The writer of one generation, such as one that is built beside the active one. Does not wait.
+    pub async fn open_generation(config: &Config, generation: Generation) -> Result<Self, Error> {
+        Self::lock(config, generation)
+            .await?
+            .ok_or_else(|| Error::refused(format!("{generation} is being written by another projector")))
+    }
+
+    /// The generation that it writes.
+    pub const fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Whether the generation answers reads.
+    pub async fn is_active(&mut self) -> Result<bool, Error> {
+        Ok(active_row(&mut self.conn).await.map_err(|e| self.fenced(e))?.generation == Some(self.generation))
+    }
+
+    /// Up to where the generation is folded.
+    pub async fn checkpoint(&mut self) -> Result<Checkpoint, Error> {
+        let row = sqlx::query!("SELECT incarnation, n, event_id, chain FROM checkpoint")
+            .fetch_one(&mut self.conn)
+            .await
+            .map_err(|e| self.fenced(e.into()))?;
+        Checkpoint::from_columns(row.incarnation, row.n, row.event_id, &row.chain)
+    }
+
+    /// Lets go of the lock at once. Dropping does too, as soon as Postgres notices.
+    pub async fn close(mut self) {
+        // All that was saved is committed: a failed farewell loses nothing. Postgres notices a closed connection only a
+        // moment later, so the lock is given back by itself.
+        sqlx::query!("SELECT pg_advisory_unlock_all()").execute(&mut self.conn).await.ok();
+        self.conn.close().await.ok();
+    }
+
+    /// Connects and takes the lock; none when another session holds it.
+    async fn lock(config: &Config, generation: Generation) -> Result<Option<Self>, Error> {
+        let mut conn = connect::dedicated(config, &generation.schema(), Use::Rows).await?;
+        let locked =
+            sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1, $2) AS "locked!""#, LOCK_CLASS, generation.column())
+                .fetch_one(&mut conn)
+                .await?;
+        if !locked {
+            conn.close().await.ok();
+            return Ok(None);
+        }
+        let active = active_row(&mut conn).await?;
+        fit(&mut conn, generation).await?;
+        Ok(Some(Self { conn, generation, active, write_timeout: config.write_timeout }))
+    }
+
+    /// An error of this writer's connection: with it, the lock is gone.
+    fn fenced(&self, error: Error) -> Error {
+        match error {
+            Error::Unavailable { reason, source } => {
+                Error::Fenced { generation: self.generation.schema(), reason, source }
+            }
+            other => other,
+        }
+    }
+}
+
+/// The generation that a projector folds into.
+async fn current(config: &Config, incarnation: Incarnation) -> Result<Generation, Error> {
+    let mut generations = Generations::open(config).await?;
+    if let Some(active) = generations.active().await? {
+        return Ok(active);
+    }
+    let generation = match generations.newest_building(incarnation).await? {
+        Some(generation) => generation,
+        None => generations.create(incarnation).await?,
+    };
+    generations.index(generation).await?;
+    Ok(generation)
+}
+
+/// Refuses a generation of another layout, or one that a newer program has folded; else records what this program's fold
+/// knows, from when on events of those types may be published. Nothing that an older fold did is done again: it would have
+/// halted at an event that it does not know, so every event before the checkpoint was known to it.
+async fn fit(conn: &mut PgConnection, generation: Generation) -> Result<(), Error> {
+    let row = sqlx::query!(
+        "SELECT layout, rules, event_types, state FROM highwater.generations WHERE number = $1",
+        generation.column()
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(row) = row else { return Err(Error::refused(format!("there is no {generation}"))) };
+    if row.state == "retired" {
+        return Err(Error::refused(format!("{generation} is retired and is not written any more")));
+    }
+    if row.layout != layout() {
+        let reason = format!(
+            "{generation} has layout {}, this program writes {}; `projector rebuild` makes one that fits",
+            row.layout,
+            layout()
+        );
+        return Err(Error::Unfit { reason });
+    }
+    let known = event_types();
+    let unknown: Vec<String> = row.event_types.iter().filter(|kind| !known.contains(kind)).cloned().collect();
+    if row.rules > rules() || !unknown.is_empty() {
+        let reason = format!(
+            "{generation} was folded by a newer program (rules {}, event types {unknown:?}); \
+             use that one, or rebuild with this one",
+            row.rules
+        );
+        return Err(Error::Unfit { reason });
+    }
+    if row.rules != rules() || row.event_types.len() != known.len() {
+        sqlx::query!(
+            "UPDATE highwater.generations SET rules = $2, event_types = $3 WHERE number = $1",
+            generation.column(),
+            rules(),
+            &known,
+        )
+        .execute(conn)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Loading and saving: whatever the batches, the same rows.
+
+use catalog::{Digest, Outcome, ReplicaState, Snapshot};
+use proto::{OnConflict, StoredReplica};
+
+use crate::world::{Journal, World, fold, main_space, node, path};
+
+/// A journal with every kind of event and outcome.
+fn everything() -> Journal {
+    let mut journal = Journal::begun(1);
+    let (_, first) = journal.upload("docs/a.txt", 10);
+    let (_, second) = journal.upload("docs/deep/er/b.bin", 20 * 1024 * 1024);
+    journal.upload("docs/a.txt", 11);
+    journal.repeat();
+    journal.upload_as("docs/a.txt", 12, OnConflict::Fail);
+    journal.upload_as("docs/a.txt", 13, OnConflict::KeepBoth);
+    // A folder stands there, then a file stands in the way.
+    journal.upload("docs/deep", 14);
+    journal.upload("docs/a.txt/below", 15);
+    journal.garbage();
+    journal.stored("node-b", &[first, second]);
+    journal.stored("node-nowhere", &[first]);
+    journal.parked("node-c", first, "bad \0 bytes");
+    journal.parked("node-b", first, "too late");
+    journal.join("node-d");
+    journal.join("node-d");
+    journal.upload("later.txt", 16);
+    journal
+}
+
+async fn digest(world: &World, batch: usize, journal: &Journal) -> anyhow::Result<Digest> {
+    let mut generations = world.generations().await?;
+    let generation = generations.create(journal.incarnation).await?;
+    let mut writer = catalog::Writer::open_generation(&world.config, generation).await?;
+    fold(&mut writer, journal, batch).await?;
+    writer.close().await;
+    let mut snapshot = Snapshot::open(&world.config, generation).await?;
+    let digest = snapshot.digest().await?;
+    snapshot.close().await;
+    Ok(digest)
+}
+
+#[tokio::test]
+async fn batches_of_any_size_make_the_same_rows() {
+    let world = World::new().await.unwrap();
+    let journal = everything();
+    let one = digest(&world, 1, &journal).await.unwrap();
+    assert_eq!(one.checkpoint.n, journal.n());
+    assert!(one.rows > 80, "{one:?}");
+    for batch in [2, 5, 1000] {
+        assert_eq!(digest(&world, batch, &journal).await.unwrap(), one, "batches of {batch}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_saved_is_read() {
+    let mut journal = everything();
+    let (upload, blob) = journal.upload("docs/new name é.txt", 9 * 1024 * 1024);
+    let (_world, _writer, reader) = World::with(&journal).await.unwrap();
+
+    assert_eq!(reader.space(&main_space()).await.unwrap(), Some(journal.space()));
+    let receipt = reader.receipt(upload).await.unwrap().unwrap();
+    assert_eq!((receipt.event_id, receipt.seq, receipt.outcome), (upload, journal.n(), Outcome::Applied));
+    assert_eq!(receipt.path, Some(path("docs/new name é.txt")));
+    assert_eq!(receipt.version_id, Some(upload.version_id()));
+    assert_eq!(receipt.blob_id, Some(blob));
+    assert!(receipt.fingerprint.is_some());
+
+    let version = reader.version(upload.version_id()).await.unwrap().unwrap();
+    assert_eq!(version.row.event_id, upload);
+    assert_eq!(version.row.content_type, "text/plain");
+    assert_eq!(version.row.modified_at, Some(time::OffsetDateTime::UNIX_EPOCH));
+    assert_eq!(version.blob.size_bytes, 9 * 1024 * 1024);
+    assert_eq!(version.blob.slice_bytes, Some(proto::SLICE_BYTES));
+    assert!(version.blob.slices_sha256.is_some());
+    let states: Vec<_> = version.replicas.iter().map(|r| (r.node.as_str(), r.state)).collect();
+    let pending = Some(ReplicaState::Pending);
+    assert_eq!(
+        states,
+        [("node-a", Some(ReplicaState::Stored)), ("node-b", pending), ("node-c", pending), ("node-d", pending)]
+    );
+    assert_eq!(reader.replicas(blob).await.unwrap(), version.replicas);
+}
+
+#[tokio::test]
+async fn a_joining_node_gets_every_blob_pending_but_no_more() {
+    let mut journal = Journal::begun(2);
+    let (_, first) = journal.upload("a", 5);
+    journal.join("node-d");
+    let joined = journal.n();
+    let cause = joined;
+    journal.publish(proto::Fact::ReplicaStored(proto::ReplicaStored {
+        node: node("node-d"),
+        marker_id: crate::world::marker("node-d"),
+        replicas: vec![StoredReplica { blob_id: first, cause }],
+    }));
+    let (_, second) = journal.upload("b", 7);
+    let (_world, _writer, reader) = World::with(&journal).await.unwrap();
+    let on_d = |replicas: Vec<catalog::Replica>| replicas.into_iter().find(|r| r.node == node("node-d")).unwrap();
+    let first = on_d(reader.replicas(first).await.unwrap());
+    assert_eq!((first.state, first.seq), (Some(ReplicaState::Stored), joined + 1));
+    let second = on_d(reader.replicas(second).await.unwrap());
+    assert_eq!((second.state, second.seq), (Some(ReplicaState::Pending), joined + 2));
+}

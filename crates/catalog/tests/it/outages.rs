@@ -1,0 +1,114 @@
+//! Catalogs that go away and come back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use catalog::{Error, Lookup, Reader, Switch};
+
+use crate::cluster::Cluster;
+use crate::world::{Journal, PATIENCE, World, fold, main_space, path};
+
+/// Asks until the reader is unavailable for a reason with these words.
+async fn unavailable(reader: &Reader, words: &str) {
+    let started = Instant::now();
+    loop {
+        let error = reader.file(&main_space(), &path("a"), None).await;
+        match error {
+            Err(Error::Unavailable { reason, .. }) if reason.contains(words) => return,
+            other => assert!(started.elapsed() < PATIENCE, "not {words:?} but {other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn before_the_first_generation_has_caught_up_there_are_no_answers() {
+    let world = World::new().await.unwrap();
+    let mut journal = Journal::begun(1);
+    journal.upload("a", 1);
+    let reader = world.reader();
+    unavailable(&reader, "first generation").await;
+    let mut writer = world.writer(&journal).await.unwrap();
+    fold(&mut writer, &journal, 2).await.unwrap();
+    assert!(!writer.is_active().await.unwrap());
+    unavailable(&reader, "first generation").await;
+    world.generations().await.unwrap().switch(writer.generation(), Switch::CaughtUp).await.unwrap();
+    reader.wait_for(journal.head(), PATIENCE).await.unwrap();
+    assert!(matches!(reader.file(&main_space(), &path("a"), None).await.unwrap(), Lookup::File(_)));
+}
+
+#[tokio::test]
+async fn a_dropped_database_is_found_again_when_it_is_rebuilt() {
+    let mut journal = Journal::begun(1);
+    journal.upload("a", 1);
+    let (world, writer, reader) = World::with(&journal).await.unwrap();
+    let old_space = reader.space(&main_space()).await.unwrap();
+    assert!(old_space.is_some());
+    writer.close().await;
+
+    world.cluster.drop_database(&world.database).unwrap();
+    unavailable(&reader, "").await;
+    world.cluster.create_database(&world.database).unwrap();
+    unavailable(&reader, "not migrated").await;
+    catalog::migrate(&world.config).await.unwrap();
+    unavailable(&reader, "first generation").await;
+    let error = reader.space(&main_space()).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+
+    // Another journal: the same generation number, the same names, other ids.
+    let mut journal = Journal::begun(2);
+    journal.upload("a", 1);
+    let (_writer, _other) = world.build(&journal).await.unwrap();
+    reader.wait_for(journal.head(), PATIENCE).await.unwrap();
+    assert_eq!(reader.space(&main_space()).await.unwrap(), Some(journal.space()));
+    assert_ne!(reader.space(&main_space()).await.unwrap(), old_space);
+    assert!(matches!(reader.file(&main_space(), &path("a"), None).await.unwrap(), Lookup::File(_)));
+}
+
+#[tokio::test]
+async fn a_dropped_generation_is_unavailable() {
+    let journal = Journal::begun(1);
+    let (world, writer, reader) = World::with(&journal).await.unwrap();
+    world.sql(&format!("DROP SCHEMA {} CASCADE", writer.generation().schema())).unwrap();
+    unavailable(&reader, "schema is missing").await;
+}
+
+#[tokio::test]
+async fn a_catalog_of_another_layout_is_unavailable() {
+    let journal = Journal::begun(1);
+    let (world, writer, _reader) = World::with(&journal).await.unwrap();
+    writer.close().await;
+    world.sql("UPDATE highwater.generations SET layout = 999").unwrap();
+    unavailable(&world.reader(), "projector rebuild").await;
+    let cancel = tokio_util::sync::CancellationToken::new();
+    let error = catalog::Writer::open(&world.config, journal.incarnation, &cancel).await.unwrap_err();
+    assert!(matches!(error, Error::Unfit { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_restarts_is_found_again() {
+    let world = World::on(Arc::new(Cluster::start().unwrap())).await.unwrap();
+    let mut journal = Journal::begun(1);
+    journal.upload("a", 1);
+    let (writer, reader) = world.build(&journal).await.unwrap();
+    drop(writer);
+    assert!(reader.space(&main_space()).await.unwrap().is_some());
+    for _ in 0..2 {
+        assert!(matches!(reader.file(&main_space(), &path("a"), None).await.unwrap(), Lookup::File(_)));
+        world.cluster.stop();
+        unavailable(&reader, "").await;
+        // Known to be gone, it is said at once.
+        let started = Instant::now();
+        let error = reader.status().await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+        assert!(started.elapsed() < Duration::from_secs(1));
+        // Ids of spaces do not change: who knows one may go on.
+        assert_eq!(reader.space(&main_space()).await.unwrap(), Some(journal.space()));
+        world.cluster.resume().unwrap();
+        reader.wait_for(journal.head(), PATIENCE).await.unwrap();
+    }
+    let mut writer = world.writer(&journal).await.unwrap();
+    journal.upload("b", 1);
+    fold(&mut writer, &journal, 10).await.unwrap();
+    reader.wait_for(journal.head(), PATIENCE).await.unwrap();
+}

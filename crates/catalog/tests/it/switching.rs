@@ -1,0 +1,96 @@
+//! Switching generations under readers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use catalog::{Error, Listing, Lookup, Switch, Writer};
+use tokio::task::JoinSet;
+
+use crate::world::{Journal, PATIENCE, World, fold, main_space, path};
+
+#[tokio::test]
+async fn readers_never_notice_a_switch() {
+    let mut journal = Journal::begun(1);
+    let (first, _) = journal.upload("a/b", 1);
+    let (world, mut writer, reader) = World::with(&journal).await.unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let asked = Arc::new(AtomicU32::new(0));
+    let mut readers = JoinSet::new();
+    for _ in 0..8 {
+        let (reader, done, asked) = (reader.clone(), Arc::clone(&done), Arc::clone(&asked));
+        readers.spawn(async move {
+            while !done.load(Ordering::Relaxed) {
+                let found = reader.file(&main_space(), &path("a/b"), None).await?;
+                assert!(matches!(found, Lookup::File(_)), "{found:?}");
+                let nothing = reader.file(&main_space(), &path("a/nothing"), None).await?;
+                assert!(matches!(nothing, Lookup::NoFile), "{nothing:?}");
+                let listed = reader.list(&main_space(), None, 10, "").await?;
+                assert!(matches!(&listed, Listing::Page { files, .. } if !files.is_empty()), "{listed:?}");
+                assert!(reader.receipt(first).await?.is_some());
+                reader.status().await?;
+                asked.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok::<_, Error>(())
+        });
+    }
+    for round in 0..5 {
+        // Fold into the live one, and let the readers go on for a while.
+        journal.upload(&format!("round {round}"), 1);
+        fold(&mut writer, &journal, 10).await.unwrap();
+        let target = asked.load(Ordering::Relaxed) + 10;
+        while asked.load(Ordering::Relaxed) < target && readers.try_join_next().is_none() {
+            tokio::task::yield_now().await;
+        }
+        let mut generations = world.generations().await.unwrap();
+        let generation = generations.create(journal.incarnation).await.unwrap();
+        let mut next = Writer::open_generation(&world.config, generation).await.unwrap();
+        fold(&mut next, &journal, 10).await.unwrap();
+        generations.switch(generation, Switch::CaughtUp).await.unwrap();
+        let retired = writer.generation();
+        writer.close().await;
+        writer = next;
+        reader.wait_for(journal.head(), PATIENCE).await.unwrap();
+        if round > 2 {
+            // Its tables may even be gone.
+            generations.drop(retired).await.unwrap();
+        }
+    }
+    done.store(true, Ordering::Relaxed);
+    while let Some(ended) = readers.join_next().await {
+        ended.unwrap().unwrap();
+    }
+    let status = reader.status().await.unwrap();
+    assert_eq!((status.generation, status.checkpoint.sequence()), (writer.generation(), journal.head()));
+}
+
+#[tokio::test]
+async fn a_generation_that_is_behind_does_not_become_active() {
+    let mut journal = Journal::begun(1);
+    journal.upload("a", 1);
+    let (world, writer, _reader) = World::with(&journal).await.unwrap();
+    let mut generations = world.generations().await.unwrap();
+    let behind = generations.create(journal.incarnation).await.unwrap();
+    let error = generations.switch(behind, Switch::CaughtUp).await.unwrap_err();
+    assert!(matches!(&error, Error::Refused { reason } if reason.contains("the past")), "{error:?}");
+    assert_eq!(generations.active().await.unwrap(), Some(writer.generation()));
+    generations.switch(behind, Switch::Regardless).await.unwrap();
+    assert_eq!(generations.active().await.unwrap(), Some(behind));
+    // Again changes nothing; back is not possible.
+    generations.switch(behind, Switch::CaughtUp).await.unwrap();
+    let error = generations.switch(writer.generation(), Switch::Regardless).await.unwrap_err();
+    assert!(matches!(error, Error::Refused { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_switch_waits_for_nobody_but_a_save_in_flight() {
+    let journal = Journal::begun(1);
+    let (world, mut writer, _reader) = World::with(&journal).await.unwrap();
+    let mut generations = world.generations().await.unwrap();
+    let next = generations.create(journal.incarnation).await.unwrap();
+    let mut building = Writer::open_generation(&world.config, next).await.unwrap();
+    fold(&mut building, &journal, 10).await.unwrap();
+    // An idle writer holds nothing.
+    generations.switch(next, Switch::CaughtUp).await.unwrap();
+    assert!(!writer.is_active().await.unwrap());
+    assert!(building.is_active().await.unwrap());
+}

@@ -1,0 +1,114 @@
+//! Many events as one atomic batch of JetStream.
+
+use async_nats::HeaderMap;
+
+use super::send::{self, Ack};
+use super::{Entry, Failure, Published};
+use crate::journal::Shared;
+
+const BATCH_ID: &str = "Nats-Batch-Id";
+const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
+const BATCH_COMMIT: &str = "Nats-Batch-Commit";
+
+/// What became of a batch.
+enum Outcome {
+    /// All of it is stored, in order, from this number on.
+    Stored { first: u64 },
+    /// None of it is, for a reason that may be that of one event only: each goes alone now.
+    Refused(String),
+    /// Nobody knows: each is asked for alone, later.
+    Failed(Failure),
+}
+
+/// Publishes events together and ends their attempts. Returns those that must now be published one by one: none if the
+/// batch is stored, and none while the connection is down.
+pub(super) async fn publish(shared: &Shared, entries: Vec<Entry>) -> Vec<Entry> {
+    match store(shared, &entries).await {
+        Outcome::Stored { first } => {
+            for (n, entry) in (first..).zip(entries) {
+                entry.acknowledged(shared, Published { n, duplicate: false });
+            }
+            Vec::new()
+        }
+        Outcome::Refused(reason) => {
+            tracing::debug!("published {} events one by one, as a batch was refused: {reason}", entries.len());
+            entries
+        }
+        Outcome::Failed(failure) => {
+            entries.into_iter().for_each(|entry| entry.end(Err(failure.clone())));
+            Vec::new()
+        }
+    }
+}
+
+async fn store(shared: &Shared, entries: &[Entry]) -> Outcome {
+    let Some((last, staged)) = entries.split_last() else { return Outcome::Refused("it is empty".to_owned()) };
+    let inbox = shared.link.client.new_inbox();
+    let id = inbox.rsplit('.').next().unwrap_or_default();
+    if let Err(outcome) = stage(shared, staged, id).await {
+        return outcome;
+    }
+    let mut headers = headers(last, id, entries.len());
+    headers.insert(BATCH_COMMIT, "1");
+    // From here on the server may have stored the batch, whatever happens.
+    let ack = match send::request(shared, &last.message, headers).await {
+        Ok(answer) => send::parse(&answer.payload),
+        Err(failure) => Err(failure),
+    };
+    match ack {
+        Ok(Ack { error: Some(error), .. }) => Outcome::Refused(error.to_string()),
+        Ok(ack) => committed(shared, &ack, id, entries.len() as u64).await,
+        Err(failure) => Outcome::Failed(unknown(failure)),
+    }
+}
+
+/// Sends all but the last event. Nothing is stored by that. The first answer says whether the server takes the batch.
+async fn stage(shared: &Shared, staged: &[Entry], id: &str) -> Result<(), Outcome> {
+    for (index, entry) in staged.iter().enumerate() {
+        let headers = headers(entry, id, index + 1);
+        if index > 0 {
+            let (subject, payload) = (entry.message.subject.clone(), entry.message.payload.clone());
+            let sent = shared.link.client.publish_with_headers(subject, headers, payload).await;
+            sent.map_err(|error| Outcome::Refused(error.to_string()))?;
+            continue;
+        }
+        let answer = send::request(shared, &entry.message, headers).await.map_err(|failure| match failure {
+            Failure::Unknown(reason) | Failure::NotStored(reason) => Outcome::Failed(Failure::NotStored(reason)),
+            Failure::Final(error) => Outcome::Refused(error.to_string()),
+        })?;
+        if !answer.payload.is_empty() {
+            let said = String::from_utf8_lossy(&answer.payload).into_owned();
+            return Err(Outcome::Refused(said));
+        }
+    }
+    Ok(())
+}
+
+async fn committed(shared: &Shared, ack: &Ack, id: &str, count: u64) -> Outcome {
+    let whole = ack.batch.as_deref() == Some(id) && ack.count == Some(count) && ack.n >= count;
+    if !whole {
+        return Outcome::Failed(Failure::Unknown(format!("the answer to a batch of {count} is not one: {ack:?}")));
+    }
+    if let Err(failure) = send::from_own_stream(shared, ack) {
+        return Outcome::Failed(failure);
+    }
+    match send::approved(shared).await {
+        Ok(()) => Outcome::Stored { first: ack.n - count + 1 },
+        Err(failure) => Outcome::Failed(failure),
+    }
+}
+
+fn headers(entry: &Entry, id: &str, sequence: usize) -> HeaderMap {
+    let mut headers = send::headers(&entry.message);
+    headers.insert(BATCH_ID, id);
+    headers.insert(BATCH_SEQUENCE, sequence.to_string());
+    headers
+}
+
+/// What fails after the commit was sent says nothing about whether it arrived; but no responders means that it did not.
+fn unknown(failure: Failure) -> Failure {
+    match failure {
+        Failure::Final(error) => Failure::Unknown(error.to_string()),
+        other => other,
+    }
+}

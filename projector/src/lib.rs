@@ -1,0 +1,30 @@
+//! The projector folds the journal into the catalog.
+//!
+//! `run` follows the journal for ever; `rebuild` folds all of it into a new catalog and can put that in the place of the
+//! live one; `verify` folds all of it again and compares every row. All three drive the fold with the same code, so what
+//! one decides the others decide too.
+//!
+//! It knows the journal and the catalog. It does not know that there are nodes with bytes on them, and nothing outward
+//! follows from folding: the same events can be folded again at any time.
+
+mod cli;
+mod config;
+mod error;
+
+mod driver;
+mod identity;
+mod live;
+
+mod builds;
+mod comparison;
+mod progress;
+mod rebuild;
+mod report;
+mod verify;
+
+mod run;
+
+pub use cli::{Cli, Command, Rebuild};
+pub use config::{Config, DEFAULTS, Projector};
+pub use error::{Error, Halt};
+pub use run::run;

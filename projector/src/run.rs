@@ -1,0 +1,51 @@
+//! The commands, and the exit codes of what they end with.
+
+use runtime::program::Process;
+
+use crate::cli::Command;
+use crate::config::Config;
+use crate::error::Error;
+use crate::{live, rebuild, report, verify};
+
+/// The catalog is not what the journal says.
+const EXIT_DIFFERENT: u8 = 1;
+
+/// It could not be found out, or not be done.
+const EXIT_COULD_NOT: u8 = 2;
+
+/// Does what `command` says and returns the exit code. An `Err` is a halt of [`Command::Run`].
+pub async fn run(command: Command, config: Config, process: Process) -> anyhow::Result<u8> {
+    match command {
+        Command::Run => {
+            live::run(&config, &process).await?;
+            Ok(0)
+        }
+        Command::Migrate { json } => {
+            if let Err(error) = catalog::migrate(&config.database).await {
+                return Ok(could_not(&Error::Catalog(error), json));
+            }
+            report::print(&report::migrated(json));
+            Ok(0)
+        }
+        Command::Verify { json } => Ok(match verify::run(&config, &process).await {
+            Ok(compared) => {
+                report::print(&report::compared(&compared, json));
+                if compared.is_equal() { 0 } else { EXIT_DIFFERENT }
+            }
+            Err(error) => could_not(&error, json),
+        }),
+        Command::Rebuild(flags) => Ok(match rebuild::run(&config, &process, flags).await {
+            Ok(rebuilt) => {
+                report::print(&report::rebuilt(&rebuilt, flags.json));
+                let different = rebuilt.compared.is_some_and(|compared| !compared.is_equal());
+                if different { EXIT_DIFFERENT } else { 0 }
+            }
+            Err(error) => could_not(&error, flags.json),
+        }),
+    }
+}
+
+fn could_not(error: &Error, json: bool) -> u8 {
+    report::print_error(error, json);
+    EXIT_COULD_NOT
+}

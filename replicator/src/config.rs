@@ -1,0 +1,194 @@
+//! The replicator's settings.
+
+use std::fmt;
+use std::time::Duration;
+
+use journal::Lane;
+use proto::NodeId;
+use runtime::config::{Fault, Validate, duration, within};
+use runtime::program::Settings;
+use runtime::retry::Policy;
+use runtime::telemetry;
+use serde::Deserialize;
+
+/// The commented defaults.
+pub const DEFAULTS: &str = include_str!("config.default.toml");
+
+/// So many copies fit into one event, whose list may have 32 KiB: one takes 38 bytes for each of its two quoted ids'
+/// longest forms at most, and less than 12 for the rest.
+const MAX_CONFIRMED_AT_ONCE: usize = 360;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `[nats]`
+    pub nats: journal::Config,
+    /// `[[nodes]]`
+    #[serde(default)]
+    pub nodes: Vec<blobs::NodeConfig>,
+    /// `[blobs]`
+    pub blobs: blobs::Config,
+    /// `[replicator]`
+    pub replicator: Replicator,
+    /// `[telemetry]`
+    pub telemetry: telemetry::Config,
+    /// How long copies under way may take to end when a shutdown was asked for; what does not end in time is copied again
+    /// by another process, or the next one.
+    #[serde(with = "duration")]
+    pub shutdown_grace: Duration,
+}
+
+/// How the work is done.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replicator {
+    /// The nodes to copy to; empty for all configured ones.
+    pub serve: Vec<NodeId>,
+    /// The lanes to work in.
+    pub lanes: Vec<LaneName>,
+    /// Copies to one node at once in the lane for small blobs.
+    pub concurrency: u16,
+    /// Copies to one node at once in the lane for large blobs.
+    pub large_concurrency: u16,
+    /// After so many failed attempts for the blob's own reason, its replication is parked.
+    pub park_after: u32,
+    /// The delays between these attempts.
+    pub retry: Policy,
+    /// So many blobs of one node and lane may wait between attempts at once; the next one holds its place at work instead.
+    pub max_waiting: u16,
+    /// The delays after which a blob comes again that could not be copied because of a node, or of the journal.
+    pub give_back: Policy,
+    /// The delay after which an event comes again that only a later version of the program understands.
+    #[serde(with = "duration")]
+    pub unknown_event_delay: Duration,
+    /// A copy that an event older than this asks for is undone if its blob was erased meanwhile; younger ones need not look.
+    #[serde(with = "duration")]
+    pub erased_check_age: Duration,
+    /// At most so many copies are reported in one event.
+    pub confirm_batch: usize,
+    /// At most so long does a finished copy wait for others to be reported with it.
+    #[serde(with = "duration")]
+    pub confirm_within: Duration,
+    /// At most so many finished copies of one node and lane wait to be reported.
+    pub confirm_queue: usize,
+}
+
+/// A lane as written in flags and configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaneName {
+    /// Blobs below 64 MiB
+    Small,
+    /// Blobs of 64 MiB and more
+    Large,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// The nodes to copy to.
+    pub fn targets(&self) -> Vec<NodeId> {
+        if self.replicator.serve.is_empty() { self.node_ids() } else { self.replicator.serve.clone() }
+    }
+
+    /// All configured nodes.
+    pub fn node_ids(&self) -> Vec<NodeId> {
+        self.nodes.iter().map(|node| node.id.clone()).collect()
+    }
+
+    /// What is wrong with `[replicator]`, by itself and with the other tables.
+    pub fn own_faults(&self) -> Vec<Fault> {
+        let mut faults = within("replicator", self.replicator.faults());
+        for node in &self.replicator.serve {
+            if !self.nodes.iter().any(|known| known.id == *node) {
+                faults.push(Fault::new("replicator.serve", format!("{node} is not one of the configured nodes")));
+            }
+        }
+        let quarter = self.nats.max_ack_pending / 4;
+        if u32::from(self.replicator.max_waiting) > quarter {
+            let problem = format!("must be at most {quarter}, a quarter of nats.max_ack_pending");
+            faults.push(Fault::new("replicator.max_waiting", problem));
+        }
+        faults
+    }
+}
+
+impl Validate for Config {
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = within("nats", self.nats.faults());
+        faults.extend(blobs::check_nodes(&self.nodes));
+        faults.extend(within("blobs", self.blobs.faults()));
+        faults.extend(self.own_faults());
+        faults
+    }
+}
+
+impl Settings for Config {
+    fn telemetry(&self) -> &telemetry::Config {
+        &self.telemetry
+    }
+
+    fn shutdown_grace(&self) -> Duration {
+        self.shutdown_grace
+    }
+}
+
+// === impl Replicator ===
+
+impl Replicator {
+    /// Copies to one node at once in this lane.
+    pub fn concurrency(&self, lane: LaneName) -> usize {
+        usize::from(match lane {
+            LaneName::Small => self.concurrency,
+            LaneName::Large => self.large_concurrency,
+        })
+    }
+}
+
+impl Validate for Replicator {
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut check = |holds: bool, key: &str, problem: &str| {
+            if !holds {
+                faults.push(Fault::new(key, problem));
+            }
+        };
+        check(!self.lanes.is_empty(), "lanes", "must name at least one lane");
+        check(self.concurrency >= 1, "concurrency", "must be at least 1");
+        check(self.large_concurrency >= 1, "large_concurrency", "must be at least 1");
+        check(self.park_after >= 1, "park_after", "must be at least 1");
+        check(self.max_waiting >= 1, "max_waiting", "must be at least 1");
+        check(!self.unknown_event_delay.is_zero(), "unknown_event_delay", "must be longer than zero");
+        let fits = (1..=MAX_CONFIRMED_AT_ONCE).contains(&self.confirm_batch);
+        check(fits, "confirm_batch", "must be 1 to 360, so that the event stays below 32 KiB");
+        check(self.confirm_queue >= 1, "confirm_queue", "must be at least 1");
+        faults.extend(within("retry", self.retry.faults()));
+        faults.extend(within("give_back", self.give_back.faults()));
+        faults
+    }
+}
+
+// === impl LaneName ===
+
+impl LaneName {
+    /// The journal's word for it.
+    pub const fn lane(self) -> Lane {
+        match self {
+            Self::Small => Lane::Small,
+            Self::Large => Lane::Large,
+        }
+    }
+}
+
+impl fmt::Display for LaneName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Small => "small",
+            Self::Large => "large",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

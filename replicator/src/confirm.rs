@@ -1,0 +1,203 @@
+//! Reporting finished copies, many in one event.
+//!
+//! A copy counts only once the journal has it, so each lane's handler waits here before it acknowledges its delivery.
+//! What is dropped in between (a crash, a hard shutdown) is copied again, found to be there, and reported then.
+
+use std::time::Duration;
+
+use journal::{Journal, PublishError};
+use proto::{Actor, Event, EventId, Fact, MarkerId, NodeId, RULES, ReplicaStored, StoredReplica};
+use runtime::clock::{Clock, Ids};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+/// Who publishes, as events say.
+const SOURCE: &str = "/highwater/replicator";
+
+/// Where handlers report. Clones report to the same task, which ends with the last of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Reports(mpsc::Sender<Report>);
+
+/// The task that publishes what is reported of one node.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    inbox: mpsc::Receiver<Report>,
+    node: NodeId,
+    limits: Limits,
+    journal: Journal,
+    clock: Clock,
+    ids: Ids,
+}
+
+/// When a batch is full.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) batch: usize,
+    pub(crate) within: Duration,
+    pub(crate) queue: usize,
+}
+
+/// Why a finished copy is not known to be reported.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum NotReported {
+    #[error("cannot publish ReplicaStored: {0}")]
+    Publish(PublishError),
+    #[error("the process is ending")]
+    Ending,
+}
+
+#[derive(Debug)]
+struct Report {
+    marker_id: MarkerId,
+    replica: StoredReplica,
+    done: oneshot::Sender<Result<(), PublishError>>,
+}
+
+/// An event of the system, which is about a fact that this process knows first.
+pub(crate) fn system_event(clock: &Clock, ids: &Ids, fact: Fact) -> Event {
+    Event {
+        id: EventId::new(ids.v7()),
+        source: SOURCE.to_owned(),
+        time: clock.now(),
+        actor: Actor::system(),
+        request_id: None,
+        fingerprint: None,
+        rules: RULES,
+        fact,
+    }
+}
+
+/// The event that reports copies.
+pub(crate) fn event(clock: &Clock, ids: &Ids, stored: ReplicaStored) -> Event {
+    system_event(clock, ids, Fact::ReplicaStored(stored))
+}
+
+/// The next batch: all of one marker, at most `limits.batch`, none older than `limits.within`. `carry` holds a report of
+/// another marker over to the batch after it. `None` when nobody can report any more.
+async fn next_batch(
+    inbox: &mut mpsc::Receiver<Report>,
+    carry: &mut Option<Report>,
+    limits: Limits,
+) -> Option<Vec<Report>> {
+    let first = match carry.take() {
+        Some(report) => report,
+        None => inbox.recv().await?,
+    };
+    let deadline = Instant::now() + limits.within;
+    let marker_id = first.marker_id;
+    let mut batch = vec![first];
+    while batch.len() < limits.batch {
+        match tokio::time::timeout_at(deadline, inbox.recv()).await {
+            Ok(Some(report)) if report.marker_id == marker_id => batch.push(report),
+            Ok(Some(other)) => {
+                *carry = Some(other);
+                break;
+            }
+            Ok(None) | Err(_) => break,
+        }
+    }
+    Some(batch)
+}
+
+// === impl Reports ===
+
+impl Reports {
+    /// Reports a copy that is on the node, verified; returns once the journal has the report.
+    pub(crate) async fn stored(&self, marker_id: MarkerId, replica: StoredReplica) -> Result<(), NotReported> {
+        let (done, outcome) = oneshot::channel();
+        let report = Report { marker_id, replica, done };
+        self.0.send(report).await.map_err(|_| NotReported::Ending)?;
+        outcome.await.map_err(|_| NotReported::Ending)?.map_err(NotReported::Publish)
+    }
+}
+
+// === impl Reporter ===
+
+impl Reporter {
+    pub(crate) fn new(node: NodeId, limits: Limits, journal: Journal, clock: Clock, ids: Ids) -> (Reports, Self) {
+        let (reports, inbox) = mpsc::channel(limits.queue);
+        (Reports(reports), Self { inbox, node, limits, journal, clock, ids })
+    }
+
+    /// Publishes until nobody can report any more.
+    pub(crate) async fn run(mut self) {
+        let mut carry = None;
+        while let Some(batch) = next_batch(&mut self.inbox, &mut carry, self.limits).await {
+            self.publish(batch).await;
+        }
+    }
+
+    async fn publish(&self, batch: Vec<Report>) {
+        let Some(marker_id) = batch.first().map(|report| report.marker_id) else { return };
+        let replicas = batch.iter().map(|report| report.replica).collect();
+        let stored = ReplicaStored { node: self.node.clone(), marker_id, replicas };
+        let event = event(&self.clock, &self.ids, stored);
+        let outcome = match self.journal.publish(&event).await {
+            Ok(published) => {
+                tracing::debug!(
+                    node.id = %self.node, event.id = %event.id, seq = published.n,
+                    "reported {} copies on node {}", batch.len(), self.node
+                );
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(
+                    node.id = %self.node, event.id = %event.id,
+                    "cannot report {} copies on node {}, they are looked at again: {error}", batch.len(), self.node
+                );
+                Err(error)
+            }
+        };
+        for report in batch {
+            // Who does not wait any more was dropped in a hard shutdown.
+            let _ = report.done.send(outcome.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use proto::BlobId;
+    use uuid::Uuid;
+
+    const LIMITS: Limits = Limits { batch: 3, within: Duration::from_millis(50), queue: 16 };
+
+    fn report(marker: u128, blob: u128) -> Report {
+        let replica = StoredReplica { blob_id: BlobId::new(Uuid::from_u128(blob)), cause: 1 };
+        Report { marker_id: MarkerId::new(Uuid::from_u128(marker)), replica, done: oneshot::channel().0 }
+    }
+
+    async fn batches(reports: Vec<Report>) -> Vec<usize> {
+        let (sender, mut inbox) = mpsc::channel(16);
+        for report in reports {
+            sender.send(report).await.unwrap();
+        }
+        drop(sender);
+        let (mut carry, mut sizes) = (None, Vec::new());
+        while let Some(batch) = next_batch(&mut inbox, &mut carry, LIMITS).await {
+            sizes.push(batch.len());
+        }
+        sizes
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_has_a_largest_size() {
+        assert_eq!(batches((0..7).map(|n| report(1, n)).collect()).await, [3, 3, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_has_one_marker() {
+        assert_eq!(batches(vec![report(1, 1), report(1, 2), report(2, 3), report(1, 4)]).await, [2, 1, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lone_report_does_not_wait_long() {
+        let (sender, mut inbox) = mpsc::channel(16);
+        sender.send(report(1, 1)).await.unwrap();
+        let started = Instant::now();
+        let batch = next_batch(&mut inbox, &mut None, LIMITS).await.unwrap();
+        assert_eq!((batch.len(), started.elapsed()), (1, LIMITS.within));
+    }
+}

@@ -1,0 +1,22 @@
+//! The replicator copies blobs to the nodes that lack them.
+//!
+//! Each node has two durable consumers of the journal, one for small and one for large blobs; for each that it serves, a
+//! process runs one lane. Any number of processes share the consumers. A delivery is acknowledged only when the journal
+//! holds what became of it: ReplicaStored, or ReplicationParked. So a process may be killed at any point, and what it was
+//! doing is done again, by whomever.
+//!
+//! It knows the journal and the nodes. It does not know that there is a catalog, nor what the fold decides: it copies
+//! every blob that an event names, and nothing irreversible follows from an event alone.
+
+mod cli;
+mod config;
+
+mod run;
+
+mod confirm;
+mod job;
+mod lane;
+
+pub use cli::Cli;
+pub use config::{Config, DEFAULTS, LaneName, Replicator};
+pub use run::run;

@@ -1,0 +1,70 @@
+//! Opening what the lanes share, and starting them.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use blobs::Nodes;
+use journal::Journal;
+use proto::NodeId;
+use runtime::program::Process;
+use tokio::sync::Semaphore;
+
+use crate::config::{Config, LaneName};
+use crate::confirm::{Limits, Reporter, Reports};
+use crate::lane::Lane;
+
+/// Copies until the soft shutdown, then ends what is under way.
+pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
+    let journal = Journal::open(&config.nats, &process.shutdown, &process.tasks).await?;
+    let cluster = journal.identity().cluster;
+    let (tasks, clock) = (&process.tasks, process.clock.clone());
+    let nodes = Nodes::open(&config.nodes, config.blobs.clone(), Some(cluster), tasks, clock).await?;
+    for target in config.targets() {
+        let limits = Limits {
+            batch: config.replicator.confirm_batch,
+            within: config.replicator.confirm_within,
+            queue: config.replicator.confirm_queue,
+        };
+        let (clock, ids) = (process.clock.clone(), process.ids.clone());
+        let (reports, reporter) = Reporter::new(target.clone(), limits, journal.clone(), clock, ids);
+        tasks.spawn(format!("replicator.report.{target}"), reporter.run());
+        for name in &config.replicator.lanes {
+            let lane = lane(&config, &process, &nodes, &journal, &target, *name, &reports);
+            tasks.spawn(format!("replicator.copy.{target}.{name}"), Arc::new(lane).run());
+        }
+    }
+    tracing::info!("copying to {}, lanes {}", words(&config.targets()), words(&config.replicator.lanes));
+    process.shutdown.soft_cancelled().await;
+    Ok(())
+}
+
+fn lane(
+    config: &Config,
+    process: &Process,
+    nodes: &Nodes,
+    journal: &Journal,
+    target: &NodeId,
+    name: LaneName,
+    reports: &Reports,
+) -> Lane {
+    let settings = config.replicator.clone();
+    Lane {
+        target: target.clone(),
+        lane: name.lane(),
+        concurrency: settings.concurrency(name),
+        node_ids: config.node_ids(),
+        nodes: nodes.clone(),
+        journal: journal.clone(),
+        reports: reports.clone(),
+        clock: process.clock.clone(),
+        ids: process.ids.clone(),
+        shutdown: process.shutdown.clone(),
+        waiting: Semaphore::new(usize::from(settings.max_waiting)),
+        named: Mutex::new(BTreeSet::new()),
+        settings,
+    }
+}
+
+fn words(items: &[impl ToString]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,91 @@
+//! `make bench`: Highwater beside the same work done directly, on real MinIO, in one run; prints Markdown tables.
+//!
+//! Read ratios and CPU seconds, not rates: everything shares one machine. A and B take turns, and each figure is the
+//! median of the rounds. Nothing is deleted before the end, because deleting slows MinIO's next writes down.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program for developers: what fails is said and ends it")]
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures for people"
+)]
+
+mod direct;
+mod fold;
+mod process;
+mod replicate;
+mod report;
+mod transfer;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use compose::{Durability, NodeKind, Stack};
+use runtime::config::Environment;
+use tests::Cluster;
+
+use report::Table;
+
+/// What is moved: how large, how many in a round, by how many at once.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    name: &'static str,
+    size: u64,
+    count: u64,
+    clients: u64,
+}
+
+const LOADS: [Load; 3] = [
+    Load { name: "4 KiB", size: 4 * 1024, count: 2000, clients: 32 },
+    Load { name: "1 MiB", size: 1024 * 1024, count: 300, clients: 8 },
+    Load { name: "64 MiB", size: 64 * 1024 * 1024, count: 12, clients: 4 },
+];
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let env = Environment::process();
+    let rounds: u64 = env.var("HIGHWATER_BENCH_ROUNDS").map_or(Ok(3), str::parse).context("HIGHWATER_BENCH_ROUNDS")?;
+    let kind = match NodeKind::from_environment(&env)? {
+        NodeKind::Auto => NodeKind::Minio,
+        kind => kind,
+    };
+    let stack = Stack::builder()
+        .nodes(kind)
+        .replicators(1)
+        .durability(Durability::Full)
+        .start_timeout(Duration::from_secs(120))
+        .start()
+        .await?;
+    let cluster = Cluster::new(stack)?;
+    let outcome = measure(&cluster, rounds, kind).await;
+    cluster.stack.shutdown().await?;
+    outcome
+}
+
+async fn measure(cluster: &Cluster, rounds: u64, kind: NodeKind) -> anyhow::Result<()> {
+    println!("{rounds} rounds, medians; nodes: {kind:?}; {} cores\n", std::thread::available_parallelism()?);
+    cluster.stack.stop("replicator-1").await?;
+    let mut transfers = Table::new(&[
+        "size", "clients", "direct up", "gateway up", "ratio", "direct down", "gateway down", "ratio",
+        "gateway CPU up", "gateway CPU down", "gateway peak",
+    ]);
+    let mut copies = Table::new(&[
+        "size", "copies", "Highwater", "rclone", "faster by", "replicator CPU", "nodes' CPU", "replicator peak",
+    ]);
+    for load in LOADS {
+        let (row, seed) = transfer::measure(cluster, load, rounds).await?;
+        transfers.row(row);
+        copies.row(replicate::measure(cluster, load, rounds, seed).await?);
+    }
+    let mut journal = Table::new(&["what", "figure"]);
+    let running = transfer::acknowledged_per_second(cluster, LOADS[0], rounds).await?;
+    journal.row(vec!["acknowledged 4 KiB uploads, 32 clients, replicator running".to_owned(), format!("{running:.0}/s")]);
+    for row in fold::measure(cluster).await? {
+        journal.row(row);
+    }
+    println!("### Uploads and downloads, replicators stopped\n\n{transfers}");
+    println!("### From one node to the two others\n\n{copies}");
+    println!("### Journal and catalog\n\n{journal}");
+    Ok(())
+}
