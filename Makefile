@@ -47,11 +47,11 @@ deny:
 	$(CARGO) deny check bans licenses sources
 
 bench:
-	$(CARGO) build --workspace --bins --tests --release
-	NODES=minio "$(RELEASE_BIN)/compose" install
-	NODES=minio $(CARGO) test --workspace --release --test it -- --ignored --nocapture --test-threads=1 bench
+	$(CARGO) build --workspace --bins --release
+	NODES=$${NODES:-minio} "$(RELEASE_BIN)/compose" install
+	NODES=$${NODES:-minio} $(CARGO) bench --workspace --bench bench
 
 soak:
 	$(CARGO) build --workspace --bins --tests
 	"$(BIN)/compose" install
-	$(CARGO) test --workspace --test it -- --ignored --nocapture --test-threads=1 soak
+	HIGHWATER_KILLS=$${HIGHWATER_KILLS:-200} $(CARGO) test --workspace --test it -- --nocapture kills

@@ -27,20 +27,21 @@ impl Data {
     /// Makes the directory when it is missing and takes it for this process. Refuses when another one has it, and names
     /// that one. Waits for the last run's guards, which may still be ending its programs.
     pub(crate) async fn take(root: &Path, progress: &Progress) -> anyhow::Result<Self> {
-        // 0711: the user that Postgres runs as must be able to pass through, and nobody to look inside.
         make_dir(root, 0o711)?;
-        std::fs::set_permissions(root, Permissions::from_mode(0o711))
-            .with_context(|| format!("set the permissions of {}", root.display()))?;
         let root = root.canonicalize().with_context(|| format!("resolve {}", root.display()))?;
+        let is_empty = std::fs::read_dir(&root).with_context(|| format!("list {}", root.display()))?.next().is_none();
+        if !is_empty && !root.join(MARK).is_file() {
+            bail!("{} has other things in it; the data need a directory of their own", root.display());
+        }
+        // The user that Postgres runs as must be able to pass through.
+        let mode = root.metadata().with_context(|| format!("look at {}", root.display()))?.mode();
+        std::fs::set_permissions(&root, Permissions::from_mode(mode | 0o711))
+            .with_context(|| format!("set the permissions of {}", root.display()))?;
+        write_private(&root.join(MARK), b"The runner of Highwater keeps its data here; `compose reset` deletes it.\n")?;
         for dir in ["run", "logs", "secrets", "nodes"] {
             make_dir(&root.join(dir), 0o700)?;
         }
-        write_private(&root.join(MARK), b"The runner of Highwater keeps its data here; `compose reset` deletes it.\n")?;
-
-        let mut lock = open_shared(&lock_path(&root))?;
-        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            bail!("{} is in use by {}", root.display(), holder(&root).unwrap_or_else(|| "another run".to_owned()));
-        }
+        let mut lock = lock(&root).await?;
         lock.set_len(0).context("clear the lock file")?;
         lock.rewind().context("rewind the lock file")?;
         let program = std::env::args().collect::<Vec<_>>().join(" ");
@@ -200,6 +201,18 @@ pub(crate) fn barrier(path: &Path, uid: u32, gid: u32) -> Option<PathBuf> {
         .map(Path::to_path_buf)
 }
 
+async fn lock(root: &Path) -> anyhow::Result<File> {
+    let file = open_shared(&lock_path(root))?;
+    // Somebody who asks who the holder is holds it himself for a moment: so more than one attempt.
+    for _ in 0..5 {
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Ok(file);
+        }
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    bail!("{} is in use by {}", root.display(), holder(root).unwrap_or_else(|| "another run".to_owned()))
+}
+
 fn lock_path(root: &Path) -> PathBuf {
     root.join("run/lock")
 }
@@ -254,6 +267,15 @@ mod tests {
         assert_ne!(secret, data.secret("node-b").unwrap());
         let mode = data.secret_path("node-a").metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn a_folder_with_other_things_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("precious"), b"x").unwrap();
+        let refused = Data::take(dir.path(), &Progress::silent()).await.unwrap_err().to_string();
+        assert!(refused.contains("a directory of their own"), "{refused}");
+        assert!(!dir.path().join("run").exists());
     }
 
     #[test]

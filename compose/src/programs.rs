@@ -38,7 +38,7 @@ impl Programs {
 
     /// A nats-server that is new enough. One on PATH that is too old is passed over.
     pub(crate) fn nats_server(&self) -> Option<PathBuf> {
-        self.candidates("nats-server").into_iter().find(|file| {
+        self.candidates("nats-server").find(|file| {
             Command::new(file).arg("--version").output().is_ok_and(|output| {
                 version_in(&String::from_utf8_lossy(&output.stdout)).is_some_and(|version| version >= NATS_VERSION)
             })
@@ -46,7 +46,7 @@ impl Programs {
     }
 
     pub(crate) fn minio(&self) -> Option<PathBuf> {
-        self.candidates("minio").into_iter().next()
+        self.candidates("minio").next()
     }
 
     /// The folder with Postgres's programs; of one major version, when given, else the newest.
@@ -63,12 +63,11 @@ impl Programs {
         self.cache.join("bin").join(name)
     }
 
-    fn candidates(&self, name: &str) -> Vec<PathBuf> {
-        let mut found: Vec<PathBuf> = self.path.iter().map(|dir| dir.join(name)).collect();
-        found.push(self.installed(name));
-        found.extend(self.go_bin().map(|dir| dir.join(name)));
-        found.retain(|file| is_program(file));
-        found
+    /// In order; Go is asked for its folder only when the others were not good enough.
+    fn candidates(&self, name: &str) -> impl Iterator<Item = PathBuf> {
+        let on_path = self.path.iter().map(move |dir| dir.join(name));
+        let by_go = std::iter::once_with(|| self.go_bin()).flatten().map(move |dir| dir.join(name));
+        on_path.chain([self.installed(name)]).chain(by_go).filter(|file| is_program(file))
     }
 
     fn go_bin(&self) -> Option<PathBuf> {

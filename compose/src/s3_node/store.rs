@@ -13,7 +13,7 @@ use s3s::dto::{
     ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput, PutObjectInput,
     PutObjectOutput, UploadPartInput, UploadPartOutput,
 };
-use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
 use tokio::fs;
 
@@ -88,10 +88,12 @@ impl Store {
 #[async_trait::async_trait]
 impl S3 for Store {
     async fn create_bucket(&self, req: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
-        self.inner.create_bucket(req).await.map_err(|error| match error.code() {
-            S3ErrorCode::BucketAlreadyExists => s3_error!(BucketAlreadyOwnedByYou),
-            _ => error,
-        })
+        // Whatever s3s-fs calls it, also when another request was faster: the bucket is there.
+        let bucket = req.input.bucket.clone();
+        match self.inner.create_bucket(req).await {
+            Err(_) if self.check_bucket(&bucket).await.is_ok() => Err(s3_error!(BucketAlreadyOwnedByYou)),
+            made => made,
+        }
     }
 
     async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {

@@ -206,7 +206,7 @@ fn home(data: &Data, user: Option<(u32, u32)>, progress: &Progress) -> anyhow::R
 
 /// Keeps a copy for the next test; another process may be doing the same, and the first one wins.
 fn keep_template(template: &Path, pgdata: &Path, password: &str) -> anyhow::Result<()> {
-    let new = template.with_extension(format!("new-{}", std::process::id()));
+    let new = template.with_extension(format!("new-{}", data::random_hex()));
     make_dir(&new, 0o700)?;
     tree::copy(pgdata, &new.join("pgdata"), None)?;
     write_private(&new.join("password"), password.as_bytes())?;

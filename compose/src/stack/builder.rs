@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use runtime::config::Environment;
 
 use super::{Inner, Stack};
@@ -263,7 +264,9 @@ impl Builder {
         }
         if self.nats || self.postgres || self.node_count > 0 {
             let kind = if self.node_count > 0 { self.nodes } else { NodeKind::Embedded };
-            install::ensure(&programs, kind, self.install, &self.progress)?;
+            let (programs, install, progress) = (programs.clone(), self.install, self.progress.clone());
+            let installing = move || install::ensure(&programs, kind, install, &progress);
+            tokio::task::spawn_blocking(installing).await.context("install what is missing")??;
         }
         let ports = Ports::choose(self.ports, &self.listeners())?;
         let postgres = if self.postgres {

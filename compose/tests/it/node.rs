@@ -107,7 +107,7 @@ async fn multipart_uploads_check_parts_and_are_listed() {
     let whole_of = |parts: &[(u8, &str)]| {
         let part =
             |(number, etag): &(u8, &str)| format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
-        let parts = parts.iter().map(part).collect::<Vec<_>>().join("");
+        let parts = parts.iter().map(part).collect::<Vec<_>>().concat();
         format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>")
     };
     let complete = format!("/highwater/big?uploadId={id}");

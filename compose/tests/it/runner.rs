@@ -1,7 +1,7 @@
 //! The program: `up` and the commands that talk to it.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use compose::PortPlan;
@@ -24,17 +24,25 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A base with all its ports free.
-fn port_base() -> u16 {
-    let bound = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    let start = u16::try_from(std::process::id() % 900).unwrap() * 10 + 31_000;
-    (start..60_000).step_by(10).find(|base| (*base..base + 8).all(bound)).unwrap()
+/// A base with all its ports free, another one for each `test`; between the range of the free plan and the one that the
+/// system gives to outgoing connections.
+fn port_base(test: u32) -> u16 {
+    let is_free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let mut slots = (0..170_u32).map(|n| (std::process::id() * 4 + test + n * 4) % 170);
+    let bases = slots.by_ref().map(|slot| 31_000 + u16::try_from(slot * 10).unwrap());
+    bases.into_iter().find(|base| (*base..base + 8).all(is_free)).unwrap()
 }
 
 fn up(data: &Path, base: u16) -> Child {
     let base = base.to_string();
     let args = ["up", "--servers-only", "--nodes", "embedded", "--install", "no", "--port-base", &base];
-    compose(data).args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    let said = std::fs::File::create(said(data)).unwrap();
+    compose(data).args(args).stdout(Stdio::null()).stderr(said).spawn().unwrap()
+}
+
+/// What the last `up` printed.
+fn said(data: &Path) -> PathBuf {
+    data.with_extension("said")
 }
 
 async fn rows(data: &Path) -> Vec<Value> {
@@ -51,7 +59,7 @@ async fn running(data: &Path) -> Vec<Value> {
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    panic!("not all servers run after a minute");
+    panic!("not all servers run after a minute:\n{}", std::fs::read_to_string(said(data)).unwrap());
 }
 
 fn pids(rows: &[Value]) -> Vec<u32> {
@@ -73,7 +81,7 @@ fn guards(data: &Path) -> Vec<u32> {
 async fn a_killed_runner_leaves_no_orphan_and_no_obstacle() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let base = port_base();
+    let base = port_base(0);
     let mut first = up(&data, base);
     let pids = pids(&running(&data).await);
     assert_eq!(pids.len(), 5);
@@ -102,7 +110,7 @@ async fn a_killed_runner_leaves_no_orphan_and_no_obstacle() {
 async fn an_immediate_restart_waits_for_the_guards() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let base = port_base() + 400;
+    let base = port_base(1);
     let mut first = up(&data, base);
     running(&data).await;
     first.kill().await.unwrap();
@@ -118,7 +126,7 @@ async fn an_immediate_restart_waits_for_the_guards() {
 async fn verbs_reach_the_running_stack_and_what_died_alone_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let mut runner = up(&data, port_base() + 800);
+    let mut runner = up(&data, port_base(2));
     let before = running(&data).await;
     let row = |rows: &[Value], name: &str| rows.iter().find(|row| row["name"] == name).cloned().unwrap();
     let node = row(&before, "node-a");
@@ -155,7 +163,7 @@ async fn verbs_reach_the_running_stack_and_what_died_alone_comes_back() {
 #[tokio::test]
 async fn a_taken_port_gets_one_line_that_names_its_holder() {
     let dir = tempfile::tempdir().unwrap();
-    let base = port_base() + 1200;
+    let base = port_base(3);
     let _holder = TcpListener::bind((Ipv4Addr::LOCALHOST, base + 1)).unwrap();
     let refused = servers().data(dir.path().join("data")).ports(PortPlan::Base(base)).start().await.unwrap_err();
     let refused = format!("{refused:#}");

@@ -47,7 +47,9 @@ impl Checksum {
     /// The CRC32C of `pieces`.
     pub(crate) fn crc32c(pieces: &[Bytes]) -> Self {
         let mut sum = Crc32c::new();
-        pieces.iter().for_each(|piece| sum.update(piece));
+        for piece in pieces {
+            sum.update(piece);
+        }
         sum.finish()
     }
 }

@@ -30,10 +30,15 @@ pub struct Row {
 /// Which wrong checksums a node refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Verifies {
-    put_sha256: bool,
-    put_crc32c: bool,
-    part_sha256: bool,
-    part_crc32c: bool,
+    objects: Refuses,
+    parts: Refuses,
+}
+
+/// By kind of checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Refuses {
+    sha256: bool,
+    crc32c: bool,
 }
 
 /// Tries everything that Highwater asks of a node, in its bucket, below `highwater-probe/`; removes what it wrote.
@@ -53,10 +58,10 @@ pub async fn matrix(node: &Node) -> Vec<Row> {
         row("list", false, list(node, &key).await),
         row("multipart", false, multipart(node, &large).await),
         row("list multipart uploads", true, uploads(node).await),
-        row("wrong sha256 of an object", true, refuses(|verifies| verifies.put_sha256)),
-        row("wrong crc32c of an object", true, refuses(|verifies| verifies.put_crc32c)),
-        row("wrong sha256 of a part", true, refuses(|verifies| verifies.part_sha256)),
-        row("wrong crc32c of a part", true, refuses(|verifies| verifies.part_crc32c)),
+        row("wrong sha256 of an object", true, refuses(|verifies| verifies.objects.sha256)),
+        row("wrong crc32c of an object", true, refuses(|verifies| verifies.objects.crc32c)),
+        row("wrong sha256 of a part", true, refuses(|verifies| verifies.parts.sha256)),
+        row("wrong crc32c of a part", true, refuses(|verifies| verifies.parts.crc32c)),
         row("delete", false, delete(node, &[&key, &large]).await),
     ];
     rows
@@ -66,16 +71,23 @@ pub async fn matrix(node: &Node) -> Vec<Row> {
 
 impl Verifies {
     pub(crate) fn object(self, algorithm: Algorithm) -> bool {
-        match algorithm {
-            Algorithm::Sha256 => self.put_sha256,
-            Algorithm::Crc32c => self.put_crc32c,
-        }
+        self.objects.has(algorithm)
     }
 
     pub(crate) fn part(self, algorithm: Algorithm) -> bool {
+        self.parts.has(algorithm)
+    }
+}
+
+// === impl Refuses ===
+
+impl Refuses {
+    const ALL: Self = Self { sha256: true, crc32c: true };
+
+    fn has(self, algorithm: Algorithm) -> bool {
         match algorithm {
-            Algorithm::Sha256 => self.part_sha256,
-            Algorithm::Crc32c => self.part_crc32c,
+            Algorithm::Sha256 => self.sha256,
+            Algorithm::Crc32c => self.crc32c,
         }
     }
 }
@@ -83,13 +95,17 @@ impl Verifies {
 /// Sends wrong checksums and sees which are refused.
 pub(crate) async fn verifies(node: &Node) -> Result<Verifies, Error> {
     let found = Verifies {
-        put_sha256: refuses_object(node, wrong(Algorithm::Sha256)).await?,
-        put_crc32c: refuses_object(node, wrong(Algorithm::Crc32c)).await?,
-        part_sha256: refuses_part(node, wrong(Algorithm::Sha256)).await?,
-        part_crc32c: refuses_part(node, wrong(Algorithm::Crc32c)).await?,
+        objects: Refuses {
+            sha256: refuses_object(node, wrong(Algorithm::Sha256)).await?,
+            crc32c: refuses_object(node, wrong(Algorithm::Crc32c)).await?,
+        },
+        parts: Refuses {
+            sha256: refuses_part(node, wrong(Algorithm::Sha256)).await?,
+            crc32c: refuses_part(node, wrong(Algorithm::Crc32c)).await?,
+        },
     };
     let id = node.id();
-    if found == (Verifies { put_sha256: true, put_crc32c: true, part_sha256: true, part_crc32c: true }) {
+    if found == (Verifies { objects: Refuses::ALL, parts: Refuses::ALL }) {
         tracing::info!(node.id = %id, "node {id} refuses wrong checksums: what it accepts needs no second look");
     } else {
         tracing::warn!(
@@ -138,8 +154,7 @@ async fn refuses_part(node: &Node, checksum: Checksum) -> Result<bool, Error> {
 fn refused(outcome: Result<(), Error>) -> Result<bool, Error> {
     match outcome {
         Ok(()) => Ok(false),
-        Err(Error::Checksum { .. }) => Ok(true),
-        Err(Error::Refused { status: 400, .. }) => Ok(true),
+        Err(Error::Checksum { .. } | Error::Refused { status: 400, .. }) => Ok(true),
         Err(error) => Err(error),
     }
 }

@@ -133,12 +133,11 @@ impl Read {
             return Ok(plan.clone());
         }
         let slices = self.blob.slices()?;
-        let digests = match self.blob.slices_sha256 {
-            None => None,
-            Some(_) => {
-                let fetched = fetch_list(&self.holders, &self.blob).await;
-                Some(self.settle(fetched)?)
-            }
+        let digests = if self.blob.slices_sha256.is_none() {
+            None
+        } else {
+            let fetched = fetch_list(&self.holders, &self.blob).await;
+            Some(self.settle(fetched)?)
         };
         Ok(self.plan.insert(Plan { slices, digests }).clone())
     }

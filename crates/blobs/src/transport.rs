@@ -114,7 +114,7 @@ impl Transport {
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Response, Error> {
         let Call { method, key, query, headers, body, limit } = call;
         let is_head = method == Method::HEAD;
-        let request = self.request(method, key, query, &headers, body)?;
+        let request = self.request(&method, key, query, &headers, body)?;
         let answer = tokio::time::timeout(limit, self.connector.call(request)).await;
         let response = match answer {
             Ok(Ok(response)) => response,
@@ -131,7 +131,7 @@ impl Transport {
 
     fn request(
         &self,
-        method: Method,
+        method: &Method,
         key: &str,
         query: &[(&'static str, &str)],
         headers: &[(&'static str, String)],
@@ -148,7 +148,7 @@ impl Transport {
             uri.push('=');
             uri.extend(utf8_percent_encode(value, ENCODED));
         }
-        let mut request = http::Request::builder().method(method.clone()).uri(&uri);
+        let mut request = http::Request::builder().method(method).uri(&uri);
         for (name, value) in headers {
             request = request.header(*name, value);
         }

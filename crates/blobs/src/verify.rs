@@ -25,8 +25,7 @@ impl Unfit {
     pub(crate) fn reason(&self) -> String {
         match self {
             Self::Missing => "does not have it".to_owned(),
-            Self::Wrong(reason) => reason.clone(),
-            Self::Down(Error::Node { reason, .. }) => reason.clone(),
+            Self::Wrong(reason) | Self::Down(Error::Node { reason, .. }) => reason.clone(),
             Self::Down(error) => error.to_string(),
         }
     }

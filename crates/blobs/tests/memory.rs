@@ -17,7 +17,10 @@ const UPLOADS: usize = 16;
 const CHUNK: usize = 256 * 1024;
 /// Three slices, and the fourth almost full.
 const CHUNKS: usize = 4 * 32 - 1;
-const LIMIT_KIB: u64 = 256 * 1024;
+/// The gateway's setting. With the 16 slices being filled that makes 160 MiB, and leaves the rest of its 256 MiB to its
+/// connections.
+const SEND_BUDGET: u64 = 32 * 1024 * 1024;
+const LIMIT_KIB: u64 = 192 * 1024;
 
 fn resident_kib(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -43,7 +46,8 @@ async fn sixteen_uploads_in_the_middle_of_their_stream() {
         secret_key_file,
     };
     let (ids, tasks) = (Ids::system(), Tasks::new(Shutdown::new()));
-    let nodes = Nodes::open(&[config], blobs::Config::default(), None, &tasks, Clock::system()).await.unwrap();
+    let settings = blobs::Config { send_budget: SEND_BUDGET, ..blobs::Config::default() };
+    let nodes = Nodes::open(&[config], settings, None, &tasks, Clock::system()).await.unwrap();
     let node = &nodes.all()[0];
     node.ensure_bucket().await.unwrap();
     let marker = Marker {

@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn all_faults_are_reported_at_once() {
         let config = Config {
-            url: "nats://".to_owned(),
+            url: "nats://a:port".to_owned(),
             monitor_url: "https://a".to_owned(),
             stream: "a.b".to_owned(),
             publish_max_elapsed: Duration::from_secs(301),

@@ -219,20 +219,19 @@ pub(crate) async fn connect(config: &Config, shutdown: &Shutdown) -> Result<Link
 
 /// Checks at every connect, every `check_interval`, and when somebody waits for it.
 async fn go_on_checking(shared: Arc<Shared>, done: CancellationToken) {
+    tokio::select! {
+        biased;
+        () = done.cancelled() => {}
+        () = check_when_due(&shared, &done) => {}
+    }
+}
+
+async fn check_when_due(shared: &Shared, done: &CancellationToken) {
     let mut connections = shared.link.connections.clone();
+    connections.borrow_and_update();
     let policy = shared.config.patience();
-    while !done.is_cancelled() {
-        connections.borrow_and_update();
-        let checked = wait_for("the journal's safety to be seen", &policy, &done, async || match shared.check().await {
-            // Kept in the verdict, and seen by whoever publishes.
-            Err(Error::Unsafe(_) | Error::Diverged(_)) => Ok(()),
-            other => other,
-        });
-        if let Err(error) = checked.await {
-            tracing::debug!("stopped checking the journal: {error}");
-        }
+    loop {
         tokio::select! {
-            () = done.cancelled() => {}
             () = tokio::time::sleep(shared.config.check_interval) => {}
             () = shared.check_now.notified() => {}
             changed = connections.changed() => {
@@ -240,6 +239,14 @@ async fn go_on_checking(shared: Arc<Shared>, done: CancellationToken) {
                     return;
                 }
             }
+        }
+        let check = async || match shared.check().await {
+            // Kept in the verdict, and seen by whoever publishes.
+            Err(Error::Unsafe(_) | Error::Diverged(_)) => Ok(()),
+            other => other,
+        };
+        if let Err(error) = wait_for("the journal's safety to be seen", &policy, done, check).await {
+            tracing::debug!("did not check the journal: {error}");
         }
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::RawMessageErrorKind;
-use async_nats::jetstream::{self, consumer, stream};
+use async_nats::jetstream::consumer::{self, IntoConsumerConfig as _};
+use async_nats::jetstream::{self, stream};
 use async_nats::{Client, ConnectOptions, Event};
 use runtime::config::read_secret;
 use secrecy::ExposeSecret as _;
@@ -29,6 +30,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 const CLIENT_CAPACITY: usize = 2048;
 /// Messages that one subscription may hold; more than a replay ever asks for at once.
 const SUBSCRIPTION_CAPACITY: usize = 256 * 1024;
+
+/// How long the last words of a process may take.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// Header with the id of an event.
 pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
@@ -83,6 +87,12 @@ impl Link {
             options = options.add_root_certificates(config.tls_ca_file.clone());
         }
         let client = options.connect(servers).await.map_err(|error| Error::unavailable(what(), with_sources(&error)))?;
+        // The first connection is noted by then, so that every later count is a reconnect.
+        let mut first = connections.clone();
+        let noted = tokio::time::timeout(config.connect_timeout, first.wait_for(|count| *count > 0)).await;
+        if !matches!(noted, Ok(Ok(_))) {
+            return Err(Error::unavailable(what(), "the connection was lost at once"));
+        }
         let context = jetstream::context::ContextBuilder::new().timeout(config.request_timeout).build(client.clone());
         Ok(Self { client, context, connections })
     }
@@ -137,6 +147,8 @@ impl Link {
         stream: &str,
         config: &consumer::pull::Config,
     ) -> Result<consumer::Info, Error> {
+        // Not the pull configuration itself, which is written with names that the server does not know.
+        let config = config.into_consumer_config();
         let name = config.name.clone().unwrap_or_default();
         let dot = if config.filter_subject.is_empty() { "" } else { "." };
         let subject = format!("CONSUMER.CREATE.{stream}.{name}{dot}{}", config.filter_subject);
@@ -198,9 +210,13 @@ impl Link {
         Ok((recorded, delivered))
     }
 
-    /// Waits until what was sent has left this process.
+    /// Waits until what was sent has left this process, but not for a server that is gone.
     pub(crate) async fn flush(&self) -> Result<(), Error> {
-        self.client.flush().await.map_err(|error| Error::unavailable("send what is left", error))
+        let what = "send what is left";
+        match tokio::time::timeout(FLUSH_WITHIN, self.client.flush()).await {
+            Ok(flushed) => flushed.map_err(|error| Error::unavailable(what, error)),
+            Err(_) => Err(Error::unavailable(what, "there is no connection to NATS")),
+        }
     }
 }
 
@@ -211,8 +227,8 @@ pub(crate) fn header(headers: Option<&async_nats::HeaderMap>, name: &str) -> Str
 
 /// A no of the server: for good, or until it feels better.
 pub(crate) fn refusal(what: String, error: &ApiError) -> Error {
-    // 503 and 500 are a server that starts, has no leader or lacks resources.
-    if error.code() >= 500 { Error::unavailable(what, error) } else { Error::refused(what, error) }
+    // 503 is a server that starts, or has no leader; 500 also says that a change is not allowed.
+    if error.code() == 503 { Error::unavailable(what, error) } else { Error::refused(what, error) }
 }
 
 /// An error with its causes: those of the client say little on their own ("IO error").

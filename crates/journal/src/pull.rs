@@ -21,6 +21,9 @@ const PENDING_MESSAGES: &str = "Nats-Pending-Messages";
 /// This many heartbeats may be missing before the requests count as lost.
 const MISSED_HEARTBEATS: u32 = 2;
 
+/// How long a server may take to say that a subscription has ended. One that is gone does not say it.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
 /// An inbox for messages that were asked for.
 ///
 /// Dropping it ends all its requests: the server gives nothing to an inbox without a reader.
@@ -140,7 +143,7 @@ impl Puller {
                 }
             }
         };
-        let _late = tokio::time::timeout(self.heartbeat, rest).await;
+        let _late = tokio::time::timeout(CLOSE_WITHIN, rest).await;
         left
     }
 

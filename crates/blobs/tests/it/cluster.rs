@@ -37,7 +37,7 @@ pub(crate) fn config() -> Config {
         retry: Policy::new(Duration::from_millis(20), Duration::from_millis(200))
             .with_max_elapsed(Duration::from_secs(2)),
         breaker: Policy::new(Duration::from_millis(50), Duration::from_millis(500)),
-        health_interval: Duration::from_secs(60),
+        health_interval: Duration::from_mins(1),
         ..Config::default()
     }
 }

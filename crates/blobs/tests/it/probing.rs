@@ -63,7 +63,7 @@ async fn what_a_crashed_process_left_is_swept(cluster: Cluster) {
     let mut upload = nodes.begin_upload(cluster.blob(), cluster.meta());
     upload.write(content(9 * 1024 * 1024).into()).await.unwrap();
     drop(upload);
-    assert_eq!(nodes.abort_stale_uploads(Duration::from_secs(3600)).await, 0, "it is too young");
+    assert_eq!(nodes.abort_stale_uploads(Duration::from_hours(1)).await, 0, "it is too young");
     // The server's clock has no fractions of a second.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     // Each of the three nodes is a bucket of one MinIO; s3s-fs does not list uploads.
@@ -97,7 +97,7 @@ async fn all_work_can_be_spawned(cluster: Cluster) {
     tasks.spawn(async move {
         let options = blobs::CopyOptions { first_attempt: true, check_erased: true };
         blobs::copy(&nodes, &blob, &meta, &[written.node], &target, options).await.unwrap();
-        nodes.abort_stale_uploads(Duration::from_secs(3600)).await;
+        nodes.abort_stale_uploads(Duration::from_hours(1)).await;
         probe::matrix(&nodes.all()[0]).await;
     });
     tasks.join_all().await;

@@ -80,7 +80,7 @@ impl Cluster {
         let started = Instant::now();
         while !self.answers() {
             let words = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            ensure!(started.elapsed() < Duration::from_secs(60), "Postgres does not start: {words}");
+            ensure!(started.elapsed() < Duration::from_mins(1), "Postgres does not start: {words}");
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())

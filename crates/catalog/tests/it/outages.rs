@@ -112,3 +112,22 @@ async fn a_server_that_restarts_is_found_again() {
     fold(&mut writer, &journal, 10).await.unwrap();
     reader.wait_for(journal.head(), PATIENCE).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_read_survives_dead_connections_of_the_pool() {
+    let mut journal = Journal::begun(1);
+    journal.upload("a", 1);
+    let (world, _writer, reader) = World::with(&journal).await.unwrap();
+    for _ in 0..3 {
+        // Several at once, so that the pool has several connections to lose.
+        let (space, path) = (main_space(), path("a"));
+        let ask = || reader.file(&space, &path, None);
+        let (a, b, c) = futures::join!(ask(), ask(), ask());
+        for found in [a, b, c] {
+            assert!(matches!(found.unwrap(), Lookup::File(_)));
+        }
+        let idle = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() \
+                    AND pid <> pg_backend_pid() AND query LIKE 'WITH RECURSIVE walk%'";
+        assert_ne!(world.sql(idle).unwrap(), "0");
+    }
+}

@@ -14,7 +14,7 @@ async fn a_wait_ends_when_the_save_is_announced() {
     let mut journal = Journal::begun(1);
     let mut world = World::new().await.unwrap();
     // Only the announcement can be in time.
-    world.config.poll_interval = Duration::from_secs(3600);
+    world.config.poll_interval = Duration::from_hours(1);
     let (mut writer, reader) = world.build(&journal).await.unwrap();
     journal.upload("a", 1);
     let mut waits = JoinSet::new();

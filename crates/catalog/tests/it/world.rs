@@ -262,14 +262,12 @@ pub(crate) async fn fold_batch(
     batch: &[Recorded],
 ) -> anyhow::Result<(usize, Checkpoint)> {
     let mut view = View::default();
+    let events: Vec<Option<Event>> = batch.iter().map(|recorded| recorded.decode().ok()).collect();
+    let keys = view.unknown(events.iter().flatten().flat_map(fold::keys));
+    writer.load(&keys, &mut view).await?;
     let mut at = from;
     let mut taken = 0;
-    for recorded in batch {
-        let event = recorded.decode().ok();
-        if let Some(event) = &event {
-            let keys = view.unknown(fold::keys(event));
-            writer.load(&keys, &mut view).await?;
-        }
+    for (recorded, event) in batch.iter().zip(&events) {
         let input = event.as_ref().map_or(Input::Undecodable, Input::Event);
         while let Err(missing) = fold::apply(&mut view, recorded, input) {
             writer.load(&missing.0, &mut view).await?;

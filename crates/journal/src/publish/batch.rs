@@ -5,6 +5,7 @@ use async_nats::HeaderMap;
 use super::send::{self, Ack};
 use super::{Entry, Failure, Published};
 use crate::journal::Shared;
+use crate::link::ConnectionId;
 
 const BATCH_ID: &str = "Nats-Batch-Id";
 const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
@@ -51,13 +52,11 @@ async fn store(shared: &Shared, entries: &[Entry]) -> Outcome {
     let mut headers = headers(last, id, entries.len());
     headers.insert(BATCH_COMMIT, "1");
     // From here on the server may have stored the batch, whatever happens.
-    let ack = match send::request(shared, &last.message, headers).await {
-        Ok(answer) => send::parse(&answer.payload),
-        Err(failure) => Err(failure),
-    };
-    match ack {
+    let answer = send::request(shared, &last.message, headers).await;
+    let connection = shared.link.current();
+    match answer.and_then(|answer| send::parse(&answer.payload)) {
         Ok(Ack { error: Some(error), .. }) => Outcome::Refused(error.to_string()),
-        Ok(ack) => committed(shared, &ack, id, entries.len() as u64).await,
+        Ok(ack) => committed(shared, &ack, connection, id, entries.len() as u64).await,
         Err(failure) => Outcome::Failed(unknown(failure)),
     }
 }
@@ -84,7 +83,7 @@ async fn stage(shared: &Shared, staged: &[Entry], id: &str) -> Result<(), Outcom
     Ok(())
 }
 
-async fn committed(shared: &Shared, ack: &Ack, id: &str, count: u64) -> Outcome {
+async fn committed(shared: &Shared, ack: &Ack, came_on: Option<ConnectionId>, id: &str, count: u64) -> Outcome {
     let whole = ack.batch.as_deref() == Some(id) && ack.count == Some(count) && ack.n >= count;
     if !whole {
         return Outcome::Failed(Failure::Unknown(format!("the answer to a batch of {count} is not one: {ack:?}")));
@@ -92,7 +91,7 @@ async fn committed(shared: &Shared, ack: &Ack, id: &str, count: u64) -> Outcome 
     if let Err(failure) = send::from_own_stream(shared, ack) {
         return Outcome::Failed(failure);
     }
-    match send::approved(shared).await {
+    match send::approved(shared, came_on).await {
         Ok(()) => Outcome::Stored { first: ack.n - count + 1 },
         Err(failure) => Outcome::Failed(failure),
     }

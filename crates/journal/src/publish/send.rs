@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{Entry, Failure, Message, Published};
 use crate::error::PublishError;
 use crate::journal::Shared;
-use crate::link::{ApiError, MESSAGE_ID, with_sources};
+use crate::link::{ApiError, ConnectionId, MESSAGE_ID, with_sources};
 
 /// The server's error codes for a stream or an account that can hold no more.
 const STORAGE_EXCEEDED: [u64; 2] = [10047, 10002];
@@ -42,12 +42,13 @@ pub(super) async fn publish(shared: &Shared, entry: Entry) {
 
 async fn stored(shared: &Shared, message: &Message) -> Result<Published, Failure> {
     let answer = request(shared, message, headers(message)).await?;
+    let connection = shared.link.current();
     let ack = parse(&answer.payload)?;
     if let Some(error) = &ack.error {
         return Err(refusal(error));
     }
     from_own_stream(shared, &ack)?;
-    approved(shared).await?;
+    approved(shared, connection).await?;
     Ok(Published { n: ack.n, duplicate: ack.duplicate })
 }
 
@@ -91,9 +92,10 @@ pub(super) fn parse(payload: &[u8]) -> Result<Ack, Failure> {
 }
 
 /// An acknowledgement counts only if the checks hold for the connection that it came on.
-pub(super) async fn approved(shared: &Shared) -> Result<(), Failure> {
+pub(super) async fn approved(shared: &Shared, came_on: Option<ConnectionId>) -> Result<(), Failure> {
     match shared.approved(shared.config.publish_timeout).await {
-        Ok(_) => Ok(()),
+        Ok(connection) if Some(&connection) == came_on.as_ref() => Ok(()),
+        Ok(_) => Err(Failure::Unknown("the connection to NATS was lost meanwhile".to_owned())),
         Err(refusal) => Err(match Failure::from(refusal) {
             Failure::NotStored(reason) => Failure::Unknown(reason),
             other => other,

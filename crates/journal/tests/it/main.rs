@@ -11,3 +11,4 @@ mod kv;
 mod publish;
 mod replay;
 mod safety;
+mod speed;

@@ -203,9 +203,10 @@ async fn an_acknowledgement_at_or_below_the_checkpoint() -> Result<()> {
     let journal = bench.open().await?;
     let event = bench.upload(0);
     journal.publish(&event).await?;
-    journal.observe_checkpoint(2, bench.event_id());
-    // The duplicate of an event below the checkpoint is as it should be.
+    journal.observe_checkpoint(1, event.id);
+    // The duplicate of an event at the checkpoint is as it should be.
     assert!(journal.publish(&event).await?.duplicate);
+    journal.observe_checkpoint(2, bench.event_id());
     let error = journal.publish(&bench.upload(1)).await.unwrap_err();
     assert_eq!(error.reason(), JOURNAL_DIVERGED);
     assert!(error.to_string().contains("a new event got the number 2, but event 2 had been read"), "{error}");

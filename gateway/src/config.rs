@@ -1,0 +1,219 @@
+//! The gateway's configuration; `config.default.toml` has every key with its default and says what it does.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use proto::SLICE_BYTES;
+use runtime::config::{Fault, Validate, within};
+use runtime::program::Settings;
+use runtime::retry::Policy;
+use serde::Deserialize;
+
+use crate::server;
+
+/// The source of all defaults.
+pub const DEFAULTS: &str = include_str!("config.default.toml");
+
+/// S3 takes at most so many parts for one object, and a part is a slice.
+const MAX_PARTS: u64 = 10_000;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Config {
+    /// Where to listen: gRPC, health, reflection.
+    pub(crate) listen: SocketAddr,
+    /// How long requests in flight may take to finish once the gateway is told to stop.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) shutdown_grace: Duration,
+    /// The journal.
+    pub(crate) nats: journal::Config,
+    /// The catalog.
+    pub(crate) database: catalog::Config,
+    /// The nodes.
+    pub(crate) nodes: Vec<blobs::NodeConfig>,
+    /// How nodes are used.
+    pub(crate) blobs: blobs::Config,
+    /// Logs.
+    pub(crate) telemetry: runtime::telemetry::Config,
+    /// Bounds of requests.
+    pub(crate) limits: Limits,
+    /// Bounds of connections.
+    pub(crate) http2: server::Config,
+    /// How the gateway watches over what it depends on.
+    pub(crate) watch: Watch,
+    /// `gateway init`.
+    pub(crate) init: Init,
+}
+
+/// Bounds of requests: the section `[limits]`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Limits {
+    /// Most uploads at once.
+    pub(crate) max_uploads: usize,
+    /// Most downloads at once.
+    pub(crate) max_downloads: usize,
+    /// How long a request waits until it is one of them.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) queue_wait: Duration,
+    /// Most bytes in one chunk of an upload.
+    #[serde(with = "runtime::config::byte_size")]
+    pub(crate) chunk_bytes: u64,
+    /// Most bytes in one message of a download.
+    #[serde(with = "runtime::config::byte_size")]
+    pub(crate) download_chunk_bytes: u64,
+    /// Most bytes in one file.
+    #[serde(with = "runtime::config::byte_size")]
+    pub(crate) max_file_bytes: u64,
+    /// How long the first message of an upload may take.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) metadata_timeout: Duration,
+    /// How long a client may send nothing, or take nothing, in the middle of a file.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) idle_timeout: Duration,
+    /// How long an upload may take from its first byte to its last.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) upload_timeout: Duration,
+    /// How long an upload waits until the catalog shows it.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) projection_wait: Duration,
+    /// How long a read waits for its `min_sequence`.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) min_sequence_wait: Duration,
+    /// Entries on a page when the client does not say.
+    pub(crate) page_size: u32,
+    /// Most entries on a page.
+    pub(crate) max_page_size: u32,
+    /// Bytes after which a page ends, however many entries were asked for.
+    #[serde(with = "runtime::config::byte_size")]
+    pub(crate) page_bytes: u64,
+    /// From how full a journal on users' changes are turned away, in percent.
+    pub(crate) journal_full_percent: u8,
+}
+
+/// How the gateway watches over what it depends on: the section `[watch]`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Watch {
+    /// How often journal, catalog and nodes are looked at.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) interval: Duration,
+    /// How long each may take to answer.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) timeout: Duration,
+    /// How often nodes are swept of uploads that died in their middle.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) sweep_interval: Duration,
+    /// How old these must be: longer than any upload or copy takes.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) sweep_age: Duration,
+}
+
+/// `gateway init`: the section `[init]`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Init {
+    /// How often to try what is not there yet.
+    pub(crate) retry: Policy,
+    /// How long to wait for a node that does not answer.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) node_wait: Duration,
+}
+
+// === impl Config ===
+
+impl Validate for Config {
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = within("nodes", blobs::check_nodes(&self.nodes));
+        faults.extend(within("nats", self.nats.faults()));
+        faults.extend(within("database", self.database.faults()));
+        faults.extend(within("blobs", self.blobs.faults()));
+        faults.extend(within("limits", self.limits.faults()));
+        faults.extend(within("http2", self.http2.faults()));
+        faults.extend(within("watch", self.watch.faults()));
+        faults.extend(within("init.retry", self.init.retry.faults()));
+        if self.watch.sweep_age <= self.limits.upload_timeout {
+            faults.push(Fault::new("watch.sweep_age", "must be longer than limits.upload_timeout"));
+        }
+        faults
+    }
+}
+
+impl Settings for Config {
+    fn telemetry(&self) -> &runtime::telemetry::Config {
+        &self.telemetry
+    }
+
+    fn shutdown_grace(&self) -> Duration {
+        self.shutdown_grace
+    }
+}
+
+// === impl Watch ===
+
+impl Validate for Watch {
+    fn faults(&self) -> Vec<Fault> {
+        let times = [("interval", self.interval), ("timeout", self.timeout), ("sweep_interval", self.sweep_interval)];
+        let zero = times.into_iter().filter(|(_, time)| time.is_zero());
+        zero.map(|(key, _)| Fault::new(key, "must be longer than zero")).collect()
+    }
+}
+
+// === impl Limits ===
+
+impl Validate for Limits {
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let counts = [
+            ("max_uploads", self.max_uploads as u64),
+            ("max_downloads", self.max_downloads as u64),
+            ("chunk_bytes", self.chunk_bytes),
+            ("download_chunk_bytes", self.download_chunk_bytes),
+            ("page_size", self.page_size.into()),
+            ("page_bytes", self.page_bytes),
+        ];
+        faults.extend(counts.iter().filter(|(_, n)| *n == 0).map(|(key, _)| Fault::new(*key, "must be at least 1")));
+        if self.max_page_size < self.page_size {
+            faults.push(Fault::new("max_page_size", "must not be less than page_size"));
+        }
+        // Clients take messages of 4 MiB unless told otherwise, and the length of a message is 32 bits.
+        if self.chunk_bytes > 1 << 30 {
+            faults.push(Fault::new("chunk_bytes", "must be at most 1GiB"));
+        }
+        if self.max_file_bytes > MAX_PARTS * SLICE_BYTES {
+            let most = MAX_PARTS * SLICE_BYTES;
+            faults.push(Fault::new("max_file_bytes", format!("must be at most {most}, which S3 can hold in parts")));
+        }
+        if !(1..=100).contains(&self.journal_full_percent) {
+            faults.push(Fault::new("journal_full_percent", "must be from 1 to 100"));
+        }
+        faults
+    }
+}
+
+// === impl server::Config ===
+
+impl Validate for server::Config {
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let windows = [("stream_window", self.stream_window), ("connection_window", self.connection_window)];
+        for (key, bytes) in windows {
+            if !(65_535..=(1 << 31) - 1).contains(&bytes) {
+                faults.push(Fault::new(key, "must be from 65535 to 2147483647, the range of HTTP/2"));
+            }
+        }
+        if !(16_384..=(1 << 24) - 1).contains(&self.max_frame) {
+            faults.push(Fault::new("max_frame", "must be from 16384 to 16777215, the range of HTTP/2"));
+        }
+        if !(1_024..=1 << 20).contains(&self.max_headers) {
+            faults.push(Fault::new("max_headers", "must be from 1KiB to 1MiB"));
+        }
+        if !(1_024..=1 << 30).contains(&self.send_buffer) {
+            faults.push(Fault::new("send_buffer", "must be from 1KiB to 1GiB"));
+        }
+        if self.max_connections == 0 || self.max_streams == 0 {
+            faults.push(Fault::new("max_connections", "and max_streams must be at least 1"));
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests;

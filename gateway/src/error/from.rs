@@ -1,0 +1,74 @@
+//! What the libraries' errors mean to a client.
+
+use super::{Code, Error};
+
+impl From<catalog::Error> for Error {
+    fn from(error: catalog::Error) -> Self {
+        use catalog::Error as From;
+        match error {
+            From::Unavailable { ref reason, .. } => {
+                let detail = reason.clone();
+                Self::new(Code::CatalogUnavailable, "the catalog cannot be read now; nothing is lost, try again later")
+                    .because(detail)
+            }
+            From::Behind { wanted, reached } => {
+                let behind = wanted.n.saturating_sub(reached);
+                let problem = format!("the catalog is {behind} events behind {wanted}; try again later");
+                Self::new(Code::CatalogBehind, problem).fact("events_behind", behind).fact("reached", reached)
+            }
+            From::OtherIncarnation { wanted, .. } => {
+                let problem =
+                    format!("the sequence {wanted} is of another life of the journal, which was restored since");
+                Self::new(Code::JournalRestored, problem)
+            }
+            From::PageToken { problem } => Self::new(Code::PageTokenInvalid, format!("the page token {problem}")),
+            From::Unfit { reason } => {
+                Self::new(Code::CatalogUnavailable, "the catalog cannot be read by this gateway").because(reason)
+            }
+            From::Cancelled(_) => Self::stopping(),
+            From::Fenced { .. } | From::Refused { .. } | From::Inconsistent { .. } | From::Query(_) => {
+                Self::internal(anyhow::Error::from(error))
+            }
+        }
+    }
+}
+
+impl From<blobs::Error> for Error {
+    fn from(error: blobs::Error) -> Self {
+        use blobs::Error as From;
+        let detail = error.to_string();
+        match error {
+            From::Mismatch { reason } => Self::new(Code::DigestMismatch, reason),
+            From::TooLong { max_bytes } => Self::new(
+                Code::FileTooLarge,
+                format!("the file has more than the {max_bytes} bytes that a node can hold"),
+            ),
+            From::NoNode { .. } | From::Node { .. } | From::Checksum { .. } | From::Refused { .. } => {
+                Self::new(Code::NoNodeAvailable, "no node can take the bytes now; nothing was stored, try again later")
+                    .because(detail)
+            }
+            From::Unavailable { .. } | From::Unreadable { .. } | From::NotFound { .. } | From::UnknownNode(_) => {
+                Self::new(Code::NoCopyAvailable, "no node can give the file's bytes now; try again later")
+                    .because(detail)
+            }
+            From::Setup { .. } => Self::internal(detail),
+        }
+    }
+}
+
+impl From<journal::Error> for Error {
+    fn from(error: journal::Error) -> Self {
+        use journal::Error as From;
+        let detail = error.to_string();
+        match error {
+            From::Unavailable { .. } | From::Missing { .. } => {
+                Self::new(Code::JournalUnavailable, "the journal cannot be reached now; try again later")
+                    .because(detail)
+            }
+            From::Diverged(_) => Self::diverged(detail),
+            From::Unsafe(_) => Self::journal_unsafe(detail),
+            From::Cancelled(_) => Self::stopping(),
+            From::Gap { .. } | From::Refused { .. } | From::Lost { .. } => Self::internal(detail),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The one internal file service: begin, write, commit, abort, read, list, receipts, events, status.
+//!
+//! Every protocol goes through it, so that each has the same atomic commit, digests, limits and events. It knows nothing
+//! of gRPC or HTTP.
+
+mod lookup;
+mod position;
+mod publish;
+mod read;
+mod receipt;
+pub(crate) mod request;
+mod status;
+mod upload;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
+
+use blobs::Nodes;
+use catalog::Reader;
+use futures::FutureExt as _;
+use journal::{Head, Journal};
+use proto::{Incarnation, Sequence, SpaceId, SpaceName};
+use runtime::program::Process;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tracing::{Instrument as _, error};
+
+use crate::config::Limits;
+use crate::error::{Code, Error, Result};
+
+pub(crate) use read::Reading;
+pub(crate) use receipt::{Decision, Receipt};
+pub(crate) use status::{NodeStatus, Status};
+pub(crate) use upload::SOURCE;
+
+/// The file service. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Files(Arc<Inner>);
+
+/// What becomes known once the journal is open.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    /// The journal.
+    pub(crate) journal: Journal,
+    /// The nodes of its cluster.
+    pub(crate) nodes: Nodes,
+}
+
+/// What the watch over the journal saw last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JournalState {
+    /// Not opened yet.
+    Closed,
+    /// It answers.
+    Reachable(Head),
+    /// It did not answer when it was asked last.
+    Unreachable,
+}
+
+struct Inner {
+    catalog: Reader,
+    opened: OnceLock<Opened>,
+    journal_state: watch::Sender<JournalState>,
+    limits: Limits,
+    process: Process,
+    uploads: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
+}
+
+// === impl Files ===
+
+impl Files {
+    /// A service that answers UNAVAILABLE until [`Files::opened`] is called.
+    pub(crate) fn new(catalog: Reader, limits: Limits, process: Process) -> Self {
+        let uploads = Arc::new(Semaphore::new(limits.max_uploads));
+        let downloads = Arc::new(Semaphore::new(limits.max_downloads));
+        let journal_state = watch::Sender::new(JournalState::Closed);
+        Self(Arc::new(Inner { catalog, opened: OnceLock::new(), journal_state, limits, process, uploads, downloads }))
+    }
+
+    /// Takes the journal and the nodes into use; once.
+    pub(crate) fn open(&self, opened: Opened) {
+        let head = opened.journal.recent_head();
+        if self.0.opened.set(opened).is_ok() {
+            self.0.journal_state.send_replace(JournalState::Reachable(head));
+        }
+    }
+
+    /// Takes note of what the watch over the journal saw.
+    pub(crate) fn note_journal(&self, state: JournalState) {
+        self.0.journal_state.send_replace(state);
+    }
+
+    /// The journal and the nodes, once they are known.
+    pub(crate) fn opened(&self) -> Option<&Opened> {
+        self.0.opened.get()
+    }
+
+    /// The catalog.
+    pub(crate) fn catalog(&self) -> &Reader {
+        &self.0.catalog
+    }
+
+    /// The bounds of requests.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// Which life of the journal this is.
+    pub(crate) fn incarnation(&self) -> Result<Incarnation> {
+        Ok(self.ready()?.journal.identity().incarnation)
+    }
+
+    /// Runs the work of a request that must outlive its caller. A panic in it is logged and ends nothing else.
+    pub(crate) fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let work = async move {
+            if AssertUnwindSafe(work).catch_unwind().await.is_err() {
+                error!(task.name = name, "the work of a request panicked: {name}");
+            }
+        };
+        self.0.process.tasks.spawn(name, work.in_current_span());
+    }
+
+    /// Why users' changes are turned away now; `None` while they are not.
+    pub(crate) fn objection(&self) -> Option<Error> {
+        let Some(opened) = self.opened() else {
+            return Some(Error::new(Code::JournalUnavailable, "the gateway waits for the journal; try again later"));
+        };
+        if let Some(stopped) = opened.journal.stopped() {
+            return Some(publish::stopped(&stopped));
+        }
+        match *self.0.journal_state.borrow() {
+            JournalState::Closed | JournalState::Unreachable => {
+                Some(Error::new(Code::JournalUnavailable, "the journal cannot be reached now; try again later"))
+            }
+            JournalState::Reachable(head) if is_full(head, self.0.limits.journal_full_percent) => {
+                let detail = format!("{} of {} bytes are used", head.bytes, head.max_bytes);
+                Some(Error::journal_full(detail))
+            }
+            JournalState::Reachable(_) => None,
+        }
+    }
+
+    fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    fn ready(&self) -> Result<&Opened> {
+        self.opened()
+            .ok_or_else(|| Error::new(Code::JournalUnavailable, "the gateway waits for the journal; try again later"))
+    }
+
+    /// The position `n` in the journal as clients see it.
+    fn sequence(&self, n: u64) -> Result<Sequence> {
+        Ok(Sequence { incarnation: self.incarnation()?, n })
+    }
+
+    async fn space(&self, name: &SpaceName) -> Result<SpaceId> {
+        self.0.catalog.space(name).await?.ok_or_else(|| space_not_found(name))
+    }
+
+    /// A place among the requests that run at once.
+    async fn place(&self, places: &Arc<Semaphore>, full: Code) -> Result<OwnedSemaphorePermit> {
+        let waiting = Arc::clone(places).acquire_owned();
+        match tokio::time::timeout(self.0.limits.queue_wait, waiting).await {
+            Ok(place) => Ok(place.expect("the semaphore is never closed")),
+            Err(_) => Err(Error::new(full, "the gateway has as many transfers as it may have; try again later")),
+        }
+    }
+}
+
+fn space_not_found(name: &SpaceName) -> Error {
+    Error::new(Code::SpaceNotFound, format!("there is no space {:?}", name.as_str()))
+}
+
+/// Whether users' changes would take the room that the system's own events need.
+fn is_full(head: Head, percent: u8) -> bool {
+    u128::from(head.bytes) * 100 >= u128::from(head.max_bytes) * u128::from(percent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_is_full_before_it_is_full() {
+        let head = |bytes| Head { n: 1, bytes, max_bytes: 1000 };
+        assert!(!is_full(head(949), 95));
+        assert!(is_full(head(950), 95));
+        assert!(!is_full(Head { n: 1, bytes: u64::MAX / 2, max_bytes: u64::MAX }, 95));
+    }
+}

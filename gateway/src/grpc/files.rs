@@ -1,0 +1,145 @@
+//! `highwater.v1.Files`.
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use proto::v1;
+use proto::v1::upload_request::Payload;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::messages::Messages;
+use super::{convert, download, pages};
+use crate::error::{Code, Error, Result};
+use crate::files::Files;
+use crate::files::request::{self, Range};
+
+/// The service.
+pub(crate) struct Service {
+    files: Files,
+}
+
+impl Service {
+    /// A service on `files`.
+    pub(crate) fn new(files: Files) -> Self {
+        Self { files }
+    }
+
+    async fn store(&self, stream: Streaming<v1::UploadRequest>) -> Result<v1::UploadResponse> {
+        let mut messages = Messages::new(stream, self.files.limits());
+        let first = messages.first().await?.and_then(|message| message.payload);
+        let Some(Payload::Metadata(metadata)) = first else {
+            let problem = "the first message of an upload must be its metadata";
+            return Err(Error::new(Code::MetadataMissing, problem));
+        };
+        let file = convert::new_file(&metadata)?;
+        let receipt = self.files.store(file, messages.chunks(None, chunk_of)).await?;
+        Ok(v1::UploadResponse { receipt: Some(convert::receipt(receipt)) })
+    }
+
+    async fn open(&self, request: v1::DownloadRequest) -> Result<download::Messages<v1::DownloadResponse>> {
+        let place = request::place(&request.space, &request.path)?;
+        let version_id = request::version_id(&request.version_id)?;
+        let range = Range { offset: request.offset, limit: request.limit };
+        let at_least = request::min_sequence(&request.min_sequence)?;
+        let reading = self.files.read(&place, version_id, range, at_least).await?;
+        let version = &reading.file.version;
+        let header = v1::DownloadHeader {
+            version: Some(convert::version(&version.row, &version.blob, self.files.incarnation()?)),
+            offset: reading.offset,
+            length: reading.length,
+        };
+        let message = |payload| v1::DownloadResponse { payload: Some(payload) };
+        let header = message(v1::download_response::Payload::Header(header));
+        let chunks = download::chunks(&self.files, reading, |chunk: Bytes| v1::DownloadResponse {
+            payload: Some(v1::download_response::Payload::Chunk(chunk)),
+        });
+        Ok(Box::pin(futures::stream::iter([Ok(header)]).chain(chunks)))
+    }
+
+    async fn look_up(&self, request: v1::GetFileRequest) -> Result<v1::GetFileResponse> {
+        let place = request::place(&request.space, &request.path)?;
+        let at_least = request::min_sequence(&request.min_sequence)?;
+        let file = self.files.file(&place, None, at_least).await?;
+        Ok(v1::GetFileResponse { file: Some(convert::file(&place, &file, self.files.incarnation()?)) })
+    }
+
+    async fn list(&self, request: v1::ListFilesRequest) -> Result<v1::ListFilesResponse> {
+        let space = request::space(&request.space)?;
+        let folder = if request.folder.is_empty() { None } else { Some(request::path(&request.folder)?) };
+        let at_least = request::min_sequence(&request.min_sequence)?;
+        let ask = |page_size| self.files.list(&space, folder.as_ref(), page_size, &request.page_token, at_least);
+        let incarnation = self.files.incarnation()?;
+        let mut page = ask(request.page_size).await?;
+        let mut files = convert::listing(&space, &page.files, incarnation);
+        let fitting = pages::fitting(&files, self.files.limits().page_bytes);
+        if (fitting as usize) < files.len() {
+            page = ask(fitting).await?;
+            files = convert::listing(&space, &page.files, incarnation);
+        }
+        Ok(v1::ListFilesResponse { files, next_page_token: page.next_page_token })
+    }
+
+    async fn receipt(&self, request: v1::GetReceiptRequest) -> Result<v1::GetReceiptResponse> {
+        let event_id = request::event_id(&request.event_id)?;
+        let at_least = request::min_sequence(&request.min_sequence)?;
+        let receipt = self.files.receipt(event_id, at_least).await?;
+        Ok(v1::GetReceiptResponse { receipt: Some(convert::receipt(receipt)) })
+    }
+}
+
+fn chunk_of(message: v1::UploadRequest) -> Result<Bytes> {
+    match message.payload {
+        Some(Payload::Chunk(chunk)) => Ok(chunk),
+        Some(Payload::Metadata(_)) => {
+            Err(Error::new(Code::MetadataTwice, "only the first message of an upload may be its metadata"))
+        }
+        None => Err(Error::new(Code::MessageInvalid, "a message of the upload has neither metadata nor a chunk")),
+    }
+}
+
+#[tonic::async_trait]
+impl v1::files_server::Files for Service {
+    type DownloadStream = download::Messages<v1::DownloadResponse>;
+
+    async fn upload(
+        &self,
+        request: Request<Streaming<v1::UploadRequest>>,
+    ) -> Result<Response<v1::UploadResponse>, Status> {
+        Ok(Response::new(self.store(request.into_inner()).await?))
+    }
+
+    async fn download(&self, request: Request<v1::DownloadRequest>) -> Result<Response<Self::DownloadStream>, Status> {
+        Ok(Response::new(self.open(request.into_inner()).await?))
+    }
+
+    async fn get_file(&self, request: Request<v1::GetFileRequest>) -> Result<Response<v1::GetFileResponse>, Status> {
+        Ok(Response::new(self.look_up(request.into_inner()).await?))
+    }
+
+    async fn list_files(
+        &self,
+        request: Request<v1::ListFilesRequest>,
+    ) -> Result<Response<v1::ListFilesResponse>, Status> {
+        Ok(Response::new(self.list(request.into_inner()).await?))
+    }
+
+    async fn get_receipt(
+        &self,
+        request: Request<v1::GetReceiptRequest>,
+    ) -> Result<Response<v1::GetReceiptResponse>, Status> {
+        Ok(Response::new(self.receipt(request.into_inner()).await?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_chunks_follow_the_metadata() {
+        let of = |payload| chunk_of(v1::UploadRequest { payload });
+        assert_eq!(of(Some(Payload::Chunk(Bytes::from_static(b"a")))).unwrap(), "a");
+        let twice = of(Some(Payload::Metadata(v1::UploadMetadata::default()))).unwrap_err();
+        assert_eq!(twice.code(), Code::MetadataTwice);
+        assert_eq!(of(None).unwrap_err().code(), Code::MessageInvalid);
+    }
+}

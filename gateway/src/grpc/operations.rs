@@ -1,0 +1,51 @@
+//! `highwater.v1.Operations`.
+
+use proto::v1;
+use tonic::{Request, Response, Status};
+
+use super::{convert, pages};
+use crate::error::Result;
+use crate::files::Files;
+use crate::files::request;
+
+/// The service.
+pub(crate) struct Service {
+    files: Files,
+}
+
+impl Service {
+    /// A service on `files`.
+    pub(crate) fn new(files: Files) -> Self {
+        Self { files }
+    }
+
+    async fn events(&self, request: v1::ListEventsRequest) -> Result<v1::ListEventsResponse> {
+        let place = request::place(&request.space, &request.path)?;
+        let at_least = request::min_sequence(&request.min_sequence)?;
+        let ask = |page_size| self.files.events(&place, page_size, &request.page_token, at_least);
+        let incarnation = self.files.incarnation()?;
+        let mut page = ask(request.page_size).await?;
+        let mut events = convert::events(&page.events, incarnation);
+        let fitting = pages::fitting(&events, self.files.limits().page_bytes);
+        if (fitting as usize) < events.len() {
+            page = ask(fitting).await?;
+            events = convert::events(&page.events, incarnation);
+        }
+        Ok(v1::ListEventsResponse { events, next_page_token: page.next_page_token })
+    }
+}
+
+#[tonic::async_trait]
+impl v1::operations_server::Operations for Service {
+    async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Result<Response<v1::GetStatusResponse>, Status> {
+        let status = self.files.status().await?;
+        Ok(Response::new(convert::status(&status)))
+    }
+
+    async fn list_events(
+        &self,
+        request: Request<v1::ListEventsRequest>,
+    ) -> Result<Response<v1::ListEventsResponse>, Status> {
+        Ok(Response::new(self.events(request.into_inner()).await?))
+    }
+}

@@ -1,0 +1,22 @@
+//! The gateway: the only door for users.
+//!
+//! [`run`] serves; [`init`] creates what every other program only verifies. Behind both stand [`files`], the one file
+//! service that carries every protocol, and [`grpc`], the first of these protocols. ARCHITECTURE.md follows one upload
+//! through it.
+
+mod config;
+mod error;
+
+mod edge;
+mod server;
+
+mod files;
+mod grpc;
+mod watch;
+
+mod init;
+mod run;
+
+pub use config::{Config, DEFAULTS};
+pub use init::init;
+pub use run::run;

@@ -1,0 +1,110 @@
+//! Puts the gateway together and lets it run.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use blobs::Nodes;
+use catalog::{Checkpoint, Reader};
+use journal::Journal;
+use runtime::config::{Fault, Faults, read_secret};
+use runtime::program::Process;
+use tokio::net::TcpListener;
+use tracing::info;
+
+use crate::config::Config;
+use crate::files::{Files, Opened};
+use crate::{grpc, server, watch};
+
+/// Serves until the process is told to stop and what was in flight is finished.
+///
+/// The port is bound at once, and whatever is not there yet is waited for: until then requests get UNAVAILABLE and the
+/// health says NOT_SERVING. A journal that is not safe to use ends the process.
+pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
+    check_secrets(&config)?;
+    let listener = bind(config.listen).await?;
+    serve(config, listener, process).await
+}
+
+async fn serve(config: Config, listener: TcpListener, process: Process) -> anyhow::Result<()> {
+    let Process { shutdown, tasks, .. } = process.clone();
+    let catalog = Reader::open(&config.database, &tasks);
+    let files = Files::new(catalog.clone(), config.limits.clone(), process.clone());
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let routes = grpc::routes(&files, health_service)?;
+
+    let health = watch::HealthBoard::new(health).await;
+    tasks.spawn("gateway.watch", watch::run(files.clone(), config.watch.clone(), health, shutdown.clone()));
+    let http2 = config.http2.clone();
+    tasks.spawn("gateway.open", open(files, config, process));
+
+    let address = listener.local_addr().context("read the address that was bound")?;
+    info!(%address, "listening on {address}");
+    server::serve(listener, routes, &http2, &shutdown).await.context("serve connections")?;
+    catalog.close();
+    Ok(())
+}
+
+/// Opens the journal, then the nodes of its cluster, and takes them into use.
+async fn open(files: Files, config: Config, process: Process) -> anyhow::Result<()> {
+    let Process { shutdown, tasks, clock, .. } = process;
+    let journal = Journal::open(&config.nats, &shutdown, &tasks).await?;
+    if let Some(checkpoint) = first_checkpoint(files.catalog(), config.watch.timeout).await {
+        // The catalog knows which journal it was folded from: another one is refused before anything is written to it.
+        watch::observe(&journal, &checkpoint);
+        if let Err(error @ journal::Error::Diverged(_)) = journal.check().await {
+            return Err(error.into());
+        }
+    }
+    let cluster = journal.identity().cluster;
+    let nodes = Nodes::open(&config.nodes, config.blobs, Some(cluster), &tasks, clock).await?;
+    tasks.spawn("gateway.sweep", watch::sweep(nodes.clone(), config.watch, shutdown.clone()));
+    tasks.spawn("gateway.guard", watch::guard(files.catalog().clone(), journal.clone(), shutdown));
+    files.open(Opened { journal, nodes });
+    Ok(())
+}
+
+/// The catalog's checkpoint, if the catalog can be reached soon.
+async fn first_checkpoint(catalog: &Reader, timeout: Duration) -> Option<Checkpoint> {
+    let mut checkpoints = catalog.checkpoints();
+    match checkpoints.now() {
+        Some(checkpoint) => Some(checkpoint),
+        None => tokio::time::timeout(timeout, checkpoints.next()).await.ok().flatten(),
+    }
+}
+
+/// A secret that cannot be read is a fault of the configuration: found before a port is bound.
+fn check_secrets(config: &Config) -> Result<(), Faults> {
+    let mut faults = Vec::new();
+    for (index, node) in config.nodes.iter().enumerate() {
+        if let Err(error) = read_secret(&node.secret_key_file) {
+            let problem = format!("{:#}", anyhow::Error::from(error));
+            faults.push(Fault::new(format!("nodes[{index}].secret_key_file"), problem));
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
+}
+
+async fn bind(listen: SocketAddr) -> Result<TcpListener, Faults> {
+    TcpListener::bind(listen).await.map_err(|error| {
+        let problem = match error.kind() {
+            ErrorKind::AddrInUse => format!("{listen} is taken by another program"),
+            _ => format!("{listen} cannot be bound: {error}"),
+        };
+        Faults::from(Fault::new("listen", problem))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_is_said_in_one_line() {
+        let first = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = first.local_addr().unwrap();
+        let fault = bind(address).await.unwrap_err();
+        assert_eq!(fault.to_string(), format!("listen: {address} is taken by another program"));
+    }
+}

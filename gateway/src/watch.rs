@@ -1,0 +1,161 @@
+//! The gateway's eyes on what it depends on, and its health.
+//!
+//! Health is readiness: the overall status (`""`) and that of each service is SERVING while the journal is open, answers
+//! and is safe, the catalog can be read, and at least one node is healthy. Liveness is the service name `liveness`, which
+//! is SERVING for as long as the process answers and is not stopping: restarting it would not bring back what it waits
+//! for.
+
+use std::time::Duration;
+
+use blobs::Nodes;
+use catalog::{Checkpoint, Reader};
+use journal::Journal;
+use runtime::shutdown::Shutdown;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tracing::{info, warn};
+
+use crate::config::Watch;
+use crate::error::Code;
+use crate::files::{Files, JournalState};
+use crate::grpc;
+
+/// The service name under which liveness is told.
+const LIVENESS: &str = "liveness";
+
+/// Who tells clients about the gateway's health.
+pub(crate) struct HealthBoard {
+    reporter: HealthReporter,
+    /// Why the gateway is not ready; `None` while it is.
+    reason: Option<String>,
+}
+
+/// Looks at everything now and then until the shutdown is soft.
+pub(crate) async fn run(files: Files, config: Watch, mut health: HealthBoard, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.soft_cancelled() => break,
+            () = look(&files, &config, &mut health) => {}
+        }
+        tokio::select! {
+            biased;
+            () = shutdown.soft_cancelled() => break,
+            () = tokio::time::sleep(config.interval) => {}
+        }
+    }
+    health.close().await;
+}
+
+/// Tells the journal what the catalog was folded from, so that it notices when it is not that journal any more.
+pub(crate) async fn guard(catalog: Reader, journal: Journal, shutdown: Shutdown) {
+    let mut checkpoints = catalog.checkpoints();
+    loop {
+        if let Some(checkpoint) = checkpoints.now() {
+            observe(&journal, &checkpoint);
+        }
+        let next = tokio::select! {
+            biased;
+            () = shutdown.soft_cancelled() => return,
+            next = checkpoints.next() => next,
+        };
+        if next.is_none() {
+            return;
+        }
+    }
+}
+
+/// See [`guard`].
+pub(crate) fn observe(journal: &Journal, checkpoint: &Checkpoint) {
+    journal.observe_incarnation(checkpoint.incarnation);
+    if let Some(event_id) = checkpoint.event_id {
+        journal.observe_checkpoint(checkpoint.n, event_id);
+    }
+}
+
+/// Throws away, now and then, what uploads left on nodes whose process died in their middle.
+pub(crate) async fn sweep(nodes: Nodes, config: Watch, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.soft_cancelled() => return,
+            _ = nodes.abort_stale_uploads(config.sweep_age) => {}
+        }
+        tokio::select! {
+            biased;
+            () = shutdown.soft_cancelled() => return,
+            () = tokio::time::sleep(config.sweep_interval) => {}
+        }
+    }
+}
+
+async fn look(files: &Files, config: &Watch, health: &mut HealthBoard) {
+    if let Some(opened) = files.opened() {
+        files.note_journal(journal_state(&opened.journal, config.timeout).await);
+    }
+    health.tell(missing(files)).await;
+}
+
+async fn journal_state(journal: &Journal, timeout: Duration) -> JournalState {
+    match tokio::time::timeout(timeout, journal.head()).await {
+        Ok(Ok(head)) => JournalState::Reachable(head),
+        Ok(Err(_)) | Err(_) => JournalState::Unreachable,
+    }
+}
+
+/// What the gateway lacks; `None` when it is ready.
+fn missing(files: &Files) -> Option<String> {
+    match files.objection() {
+        // Reads go on, and no other gateway could do more.
+        Some(error) if error.code() == Code::JournalFull => {}
+        Some(error) => return Some(format!("{error:#}")),
+        None => {}
+    }
+    if files.catalog().checkpoints().now().is_none() {
+        return Some("the catalog cannot be read now".to_owned());
+    }
+    let nodes = files.opened().map(|opened| opened.nodes.all()).unwrap_or_default();
+    if nodes.iter().any(|node| node.state().is_healthy()) { None } else { Some("no node is healthy".to_owned()) }
+}
+
+// === impl HealthBoard ===
+
+impl HealthBoard {
+    /// Everything is NOT_SERVING but the liveness.
+    pub(crate) async fn new(reporter: HealthReporter) -> Self {
+        let board = Self { reporter, reason: Some("the gateway starts".to_owned()) };
+        board.set(ServingStatus::NotServing).await;
+        board.reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
+        board
+    }
+
+    /// Tells a change, and logs it once.
+    async fn tell(&mut self, reason: Option<String>) {
+        if reason == self.reason {
+            return;
+        }
+        if let Some(reason) = &reason {
+            warn!("not ready: {reason}");
+            self.set(ServingStatus::NotServing).await;
+        } else {
+            info!("ready");
+            self.set(ServingStatus::Serving).await;
+        }
+        self.reason = reason;
+    }
+
+    async fn set(&self, status: ServingStatus) {
+        for service in grpc::SERVICES.iter().chain(&[""]) {
+            self.reporter.set_service_status(service, status).await;
+        }
+    }
+
+    /// Says that the gateway stops, and ends the streams of those who watch: they would hold it up.
+    async fn close(mut self) {
+        self.set(ServingStatus::NotServing).await;
+        self.reporter.set_service_status(LIVENESS, ServingStatus::NotServing).await;
+        for service in grpc::SERVICES.iter().chain(&["", LIVENESS]) {
+            self.reporter.clear_service_status(service).await;
+        }
+    }
+}
