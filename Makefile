@@ -11,20 +11,28 @@ CARGO = cargo
 # Where Cargo puts programs: CARGO_TARGET_DIR when it is set, else target/.
 BIN = $${CARGO_TARGET_DIR:-target}/debug
 RELEASE_BIN = $${CARGO_TARGET_DIR:-target}/release
+# The servers that `compose install` found or made, for tests that start one themselves.
+WITH_SERVERS = PATH="$$("$(BIN)/compose" path):$$PATH"
+DENY_VERSION = 0.20.2
 
-.PHONY: help demo up test build lint deny bench soak
+.PHONY: help demo up test test-nodes build build-tests lint deny bench soak
 
 help:
-	@echo "make demo   show the whole story: installs what is missing, builds, runs, stops"
-	@echo "make up     start everything and stay in the foreground; Ctrl-C stops it, the data stay"
-	@echo "make test   all tests, on real servers"
-	@echo "make lint   formatting, clippy and documentation, all warnings are errors"
-	@echo "make deny   licences, sources and banned crates (needs cargo-deny)"
-	@echo "make bench  measure a release build beside its peers"
-	@echo "make soak   the long kill test"
+	@echo "make demo        show the whole story: installs what is missing, builds, runs, stops"
+	@echo "make up          start everything and stay in the foreground; Ctrl-C stops it, the data stay"
+	@echo "make test        all tests, on real servers; the S3 nodes are embedded ones"
+	@echo "make test-nodes  the tests that depend on the S3 nodes, on real MinIO"
+	@echo "make lint        formatting, clippy, documentation, the catalog's queries; all warnings are errors"
+	@echo "make deny        licences, sources and banned crates (installs cargo-deny when it is missing)"
+	@echo "make bench       measure a release build beside its peers"
+	@echo "make soak        the kill test with 200 kills"
 
 build:
 	$(CARGO) build --workspace --bins
+
+# All programs first, with the tests: `cargo test` gives a package only its own.
+build-tests:
+	$(CARGO) build --workspace --bins --tests
 
 demo: build
 	"$(BIN)/compose" demo
@@ -32,26 +40,31 @@ demo: build
 up: build
 	"$(BIN)/compose" up
 
-# All programs first, with the tests: `cargo test` gives a package only its own, and the harness refuses old ones.
-test:
-	$(CARGO) build --workspace --bins --tests
-	"$(BIN)/compose" install
-	$(CARGO) test --workspace
+test: build-tests
+	NODES=embedded "$(BIN)/compose" install
+	$(WITH_SERVERS) NODES=embedded $(CARGO) test --workspace -- --skip on_minio
 
-lint:
+test-nodes: build-tests
+	NODES=minio "$(BIN)/compose" install
+	$(WITH_SERVERS) NODES=minio $(CARGO) test --workspace --test it -- nodes:: on_minio
+
+lint: build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+	NODES=embedded "$(BIN)/compose" install
+	fresh=$$(mktemp -d) && $(WITH_SERVERS) "$(BIN)/compose" with-postgres crates/catalog/prepare.sh "$$fresh" \
+	  && diff -r "$$fresh" crates/catalog/.sqlx && rm -r "$$fresh"
 
 deny:
+	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny@$(DENY_VERSION) --locked --debug
 	$(CARGO) deny check bans licenses sources
 
 bench:
 	$(CARGO) build --workspace --bins --release
-	NODES=$${NODES:-minio} "$(RELEASE_BIN)/compose" install
-	NODES=$${NODES:-minio} $(CARGO) bench --workspace --bench bench
+	NODES=minio "$(RELEASE_BIN)/compose" install
+	PATH="$$("$(RELEASE_BIN)/compose" path):$$PATH" NODES=minio $(CARGO) bench --workspace --bench bench
 
-soak:
-	$(CARGO) build --workspace --bins --tests
+soak: build-tests
 	"$(BIN)/compose" install
-	HIGHWATER_KILLS=$${HIGHWATER_KILLS:-200} $(CARGO) test --workspace --test it -- --nocapture kills
+	$(WITH_SERVERS) HIGHWATER_TEST_KILLS=200 $(CARGO) test --workspace --test it -- --nocapture nodes::kill

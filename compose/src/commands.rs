@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use runtime::program::EXIT_USAGE;
 
 use crate::control::Request;
 use crate::{Install, NodeKind, Progress};
 
+mod postgres;
 mod table;
 mod up;
 
@@ -68,6 +70,10 @@ enum Command {
     Demo(crate::demo::Options),
     /// Install the servers that are missing, after saying how
     Install(Installation),
+    /// Print the folders of the servers' programs, to be put before PATH
+    Path,
+    /// Run a command with DATABASE_URL naming an empty database of a Postgres that lives as long as the command
+    WithPostgres(postgres::Options),
     /// Run one embedded S3 node; for demos and tests, never for production
     S3Node(crate::s3_node::Options),
     /// Keep one program from outliving its runner; for this program's own use
@@ -113,11 +119,13 @@ async fn run(arguments: Arguments) -> ExitCode {
         Command::Demo(options) => return crate::demo::run(options).await,
         Command::S3Node(options) => return crate::s3_node::run(options).await,
         Command::Guard(options) => return crate::guard::run(options).await,
+        Command::WithPostgres(options) => return postgres::run(options).await,
         Command::Down => up::down(&root).await,
         Command::Reset => up::reset(&root).await,
         Command::Ps { json } => table::ps(&root, json).await,
         Command::Logs { name, lines, follow } => table::logs(&root, &name, lines, follow).await,
         Command::Install(options) => install(&options),
+        Command::Path => path(),
         Command::Stop { name } => ask(&root, Request::Stop { name }).await,
         Command::Start { name } => ask(&root, Request::Start { name }).await,
         Command::Kill { name } => ask(&root, Request::Kill { name }).await,
@@ -143,6 +151,17 @@ fn install(options: &Installation) -> anyhow::Result<()> {
     for program in found.iter().flatten() {
         Progress::stderr().say(format!("found {}", program.display()));
     }
+    Ok(())
+}
+
+fn path() -> anyhow::Result<()> {
+    let programs = crate::programs::Programs::new(&runtime::config::Environment::process());
+    let servers = [programs.nats_server(), programs.minio()];
+    let mut folders: Vec<PathBuf> =
+        servers.iter().flatten().filter_map(|program| program.parent()).map(Path::to_path_buf).collect();
+    folders.extend(programs.postgres(None));
+    folders.dedup();
+    println!("{}", std::env::join_paths(folders).context("join the folders")?.display());
     Ok(())
 }
 

@@ -139,7 +139,11 @@ async fn talk(mut stream: UnixStream, stack: &Stack, down: &CancellationToken) -
 
 async fn carry_out(request: &Request, stack: &Stack, down: &CancellationToken) -> anyhow::Result<Value> {
     match request {
-        Request::Ps => return serde_json::to_value(stack.ps()).context("write the table"),
+        // Each row as the text that `ps --json` prints, so that its fields keep their order.
+        Request::Ps => {
+            let rows: Result<Vec<String>, _> = stack.ps().iter().map(serde_json::to_string).collect();
+            return serde_json::to_value(rows.context("write the table")?).context("write the table");
+        }
         Request::Stop { name } => stack.stop(name).await?,
         Request::Start { name } => stack.start(name).await?,
         Request::Kill { name } => stack.kill(name).await?,

@@ -51,14 +51,15 @@ impl Data {
         Ok(data)
     }
 
-    async fn wait_for_guards(&self, progress: &Progress) -> anyhow::Result<()> {
+    /// Waits until no guard is left, and with it no program: also those of a start that was given up half-way.
+    pub(crate) async fn wait_for_guards(&self, progress: &Progress) -> anyhow::Result<()> {
         let lease = open_shared(&self.lease())?;
         for tenth in 0..600 {
             if rustix::fs::flock(&lease, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 return Ok(());
             }
             if tenth % 50 == 5 {
-                progress.say("waiting until the programs of the last run have ended");
+                progress.say("waiting until all programs of the last run have ended");
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

@@ -71,6 +71,9 @@ async fn tell(options: &Options, shutdown: &Shutdown) -> anyhow::Result<()> {
         stopped = stack.shutdown() => stopped.context("stop everything"),
         () = shutdown.hard_cancelled() => Err(anyhow::anyhow!("what had not stopped was ended by its guards")),
     };
+    if let (Err(_), Err(error)) = (&played, &stopped) {
+        progress.say(format!("  {error:#}"));
+    }
     played.and(stopped)?;
     progress.say("  All stopped, and the temporary folder is deleted. That was Highwater.");
     Ok(())
@@ -78,6 +81,10 @@ async fn tell(options: &Options, shutdown: &Shutdown) -> anyhow::Result<()> {
 
 async fn play(stack: &Stack, large_mb: u64) -> anyhow::Result<()> {
     stack.bring_up().await?;
+    Progress::stdout().say(format!(
+        "\n  The commands below have HIGHWATER_ADDR=http://{}, and the settings that `compose up` gives each service.",
+        stack.gateway_addr()?
+    ));
     let work = stack.data().join("demo");
     data::make_dir(&work, 0o700)?;
     story::tell(&teller::Teller::new(stack, &work), large_mb).await

@@ -1,14 +1,17 @@
 //! What HTTP and tonic get wrong for us at the edge.
 
+mod slicer;
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tonic::Status;
 
+use self::slicer::Slicer;
 use crate::error::{Code, Error};
 
 /// How tonic-prost's sentence about bytes that are not the message begins.
@@ -18,9 +21,25 @@ const UNDECODABLE: &str = "failed to decode Protobuf message: ";
 ///
 /// Without this a cut upload looks like a whole one: hyper ends the body of a stream that was reset with NO_ERROR, and
 /// tonic ends the messages of one that was reset with CANCEL, both as if the client had said that it was done.
-pub(crate) struct WholeBody<B = Incoming> {
+struct WholeBody<B> {
     inner: B,
     ended: bool,
+}
+
+/// The streams of uploads, and whether their chunks may be cut.
+const UPLOADS: [(&str, bool); 2] = [("/highwater.v1.Files/Upload", true), ("/FileStorage/UploadFile", false)];
+
+/// Makes the request one that tonic can be given.
+pub(crate) fn prepare(request: Request<Incoming>, chunk_bytes: u64) -> Request<tonic::body::Body> {
+    let upload = UPLOADS.iter().find(|(path, _)| *path == request.uri().path());
+    request.map(|body| {
+        let body = WholeBody::new(body);
+        match upload {
+            Some((_, true)) => tonic::body::Body::new(Slicer::new(body, chunk_bytes)),
+            Some((_, false)) => tonic::body::Body::new(Slicer::new(body, 0)),
+            None => tonic::body::Body::new(body),
+        }
+    })
 }
 
 /// The cause of a cut request; tonic passes a `Status` on as it is.
@@ -62,7 +81,7 @@ fn undecodable(headers: &HeaderMap) -> Option<Error> {
 
 impl<B> WholeBody<B> {
     /// Wraps the body that the connection gave.
-    pub(crate) const fn new(inner: B) -> Self {
+    const fn new(inner: B) -> Self {
         Self { inner, ended: false }
     }
 }

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::files::SOURCE;
+use crate::run::check_secrets;
 
 /// The duty that one `gateway init` does at a time.
 const DUTY: &str = "init";
@@ -26,6 +27,7 @@ const DUTY: &str = "init";
 /// It refuses to make a stream while any node carries a marker, since then the journal was lost and must be restored, and
 /// it never writes a marker on a node that has joined before.
 pub async fn init(config: &Config, process: &Process) -> anyhow::Result<()> {
+    check_secrets(config)?;
     let nodes = Nodes::open(&config.nodes, config.blobs.clone(), None, &process.tasks, process.clock.clone()).await?;
     let looked = nodes::look(&nodes, &config.init, &process.shutdown).await?;
     nodes::refuse_strangers(&looked)?;

@@ -6,6 +6,11 @@ use gateway::{Config, DEFAULTS};
 use runtime::config::Options;
 use runtime::program::{self, Arguments, Process};
 
+/// The system's allocator keeps what many streams at once have left behind; this one gives it back, and is faster on
+/// the data path.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The gateway of Highwater: the only door for users
 #[derive(clap::Parser)]
 #[command(version)]

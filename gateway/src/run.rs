@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use blobs::Nodes;
 use catalog::{Checkpoint, Reader};
 use journal::Journal;
-use runtime::config::{Fault, Faults, read_secret};
+use runtime::config::{Fault, Faults, within};
 use runtime::program::Process;
 use tokio::net::TcpListener;
 use tracing::info;
@@ -36,12 +36,12 @@ async fn serve(config: Config, listener: TcpListener, process: Process) -> anyho
 
     let health = watch::HealthBoard::new(health).await;
     tasks.spawn("gateway.watch", watch::run(files.clone(), config.watch.clone(), health, shutdown.clone()));
-    let http2 = config.http2.clone();
+    let (http2, chunk_bytes) = (config.http2.clone(), config.limits.chunk_bytes);
     tasks.spawn("gateway.open", open(files, config, process));
 
     let address = listener.local_addr().context("read the address that was bound")?;
     info!(%address, "listening on {address}");
-    server::serve(listener, routes, &http2, &shutdown).await.context("serve connections")?;
+    server::serve(listener, routes, chunk_bytes, &http2, &shutdown).await.context("serve connections")?;
     catalog.close();
     Ok(())
 }
@@ -75,14 +75,8 @@ async fn first_checkpoint(catalog: &Reader, timeout: Duration) -> Option<Checkpo
 }
 
 /// A secret that cannot be read is a fault of the configuration: found before a port is bound.
-fn check_secrets(config: &Config) -> Result<(), Faults> {
-    let mut faults = Vec::new();
-    for (index, node) in config.nodes.iter().enumerate() {
-        if let Err(error) = read_secret(&node.secret_key_file) {
-            let problem = format!("{:#}", anyhow::Error::from(error));
-            faults.push(Fault::new(format!("nodes[{index}].secret_key_file"), problem));
-        }
-    }
+pub(crate) fn check_secrets(config: &Config) -> Result<(), Faults> {
+    let faults = within("nodes", blobs::check_secrets(&config.nodes));
     if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
 }
 

@@ -66,10 +66,11 @@ pub(crate) struct Config {
     pub(crate) first_request_timeout: Duration,
 }
 
-/// Serves `routes` on `listener` until the shutdown is soft, then lets what runs finish until it is hard.
+/// Serves `routes`, with uploads in chunks of at most `chunk_bytes`, on `listener` until the shutdown is soft, then lets what runs finish until it is hard.
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: Routes,
+    chunk_bytes: u64,
     config: &Config,
     shutdown: &Shutdown,
 ) -> io::Result<()> {
@@ -89,7 +90,7 @@ pub(crate) async fn serve(
         match accepted {
             Ok((stream, place)) => {
                 let connection =
-                    serve_connection(stream, routes.clone(), builder(config), config.clone(), shutdown.clone());
+                    serve_connection(stream, routes.clone(), chunk_bytes, config.clone(), shutdown.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -147,23 +148,18 @@ fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn serve_connection(
-    stream: TcpStream,
-    routes: Routes,
-    builder: auto::Builder<TokioExecutor>,
-    config: Config,
-    shutdown: Shutdown,
-) {
+async fn serve_connection(stream: TcpStream, routes: Routes, chunk_bytes: u64, config: Config, shutdown: Shutdown) {
     let asked = Arc::new(AtomicBool::new(false));
     let service = service_fn({
         let asked = Arc::clone(&asked);
         move |request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             let span = info_span!("gateway.request", rpc = request.uri().path());
-            let answer = routes.clone().oneshot(request.map(edge::WholeBody::new));
+            let answer = routes.clone().oneshot(edge::prepare(request, chunk_bytes));
             async move { answer.await.map(edge::name_undecodable) as Result<_, Infallible> }.instrument(span)
         }
     });
+    let builder = builder(&config);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut waiting = pin!(tokio::time::sleep(config.first_request_timeout));
     let (mut stopping, mut waited) = (false, false);

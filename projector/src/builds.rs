@@ -5,8 +5,6 @@ use std::time::Duration;
 use catalog::{Generation, Generations, State};
 use journal::Journal;
 use runtime::program::Process;
-use runtime::retry::sleep;
-use runtime::shutdown::Cancelled;
 use tokio::time::Instant;
 
 use crate::config::Config;
@@ -112,11 +110,6 @@ impl<'a> Builds<'a> {
                 "cannot drop {generation}, the next rebuild will: {error}"
             );
         }
-    }
-
-    /// Waits a little before trying again what another process made impossible just now.
-    pub(crate) async fn pause(&self, delay: Duration) -> Result<(), Error> {
-        if sleep(delay, self.process.shutdown.soft_token()).await { Ok(()) } else { Err(Error::Cancelled(Cancelled)) }
     }
 }
 

@@ -8,15 +8,15 @@ use runtime::shutdown::Cancelled;
 pub enum Error {
     /// A person must act: going on would make the catalog wrong.
     #[error("the projector halts: {0}")]
-    Halt(#[source] Halt),
+    Halt(Halt),
     /// The catalog cannot be used now.
-    #[error("{0}")]
+    #[error(transparent)]
     Catalog(#[from] catalog::Error),
     /// The journal cannot be used now.
-    #[error("{0}")]
+    #[error(transparent)]
     Journal(#[from] journal::Error),
     /// A shutdown came first.
-    #[error("gave up")]
+    #[error(transparent)]
     Cancelled(#[from] Cancelled),
     /// A tool was asked for something that cannot be done as things are.
     #[error("{message}")]

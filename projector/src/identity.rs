@@ -13,21 +13,32 @@ pub(crate) async fn check(journal: &Journal, at: &Checkpoint) -> Result<(), Erro
         let halt = Halt::OtherJournal { catalog: at.incarnation, journal: identity.incarnation, n: at.n };
         return Err(Error::Halt(halt));
     }
-    if at.n == 0 {
-        return Ok(());
+    match compare(journal, at).await? {
+        None => Ok(()),
+        // The journal may know more: that it is another one than it was when this process opened it.
+        Some(halt) => match journal.check().await {
+            Err(diverged @ journal::Error::Diverged(_)) => Err(Error::Halt(Halt::Journal(diverged))),
+            Ok(()) | Err(_) => Err(Error::Halt(halt)),
+        },
+    }
+}
+
+async fn compare(journal: &Journal, at: &Checkpoint) -> Result<Option<Halt>, Error> {
+    let n = at.n;
+    if n == 0 {
+        return Ok(None);
     }
     let head = journal.head().await?.n;
-    if head < at.n {
-        return Err(Error::Halt(Halt::Short { n: at.n, head }));
+    if head < n {
+        return Ok(Some(Halt::Short { n, head }));
     }
-    let Some(recorded) = journal.read(at.n).await? else { return Err(Error::Halt(Halt::Hole { n: at.n })) };
+    let Some(recorded) = journal.read(n).await? else { return Ok(Some(Halt::Hole { n })) };
     // Bytes that cannot be decoded have no id: there, and only there, the catalog has none either.
     let found = recorded.decode().ok().map(|event| event.id);
     if found != at.event_id {
         let words = |id: Option<proto::EventId>| id.map_or_else(|| "undecodable".to_owned(), |id| id.to_string());
-        let halt = Halt::OtherEvent { n: at.n, folded: words(at.event_id), found: words(found) };
-        return Err(Error::Halt(halt));
+        return Ok(Some(Halt::OtherEvent { n, folded: words(at.event_id), found: words(found) }));
     }
-    journal.observe_checkpoint(at.n, &recorded.message_id);
-    Ok(())
+    journal.observe_checkpoint(n, &recorded.message_id);
+    Ok(None)
 }

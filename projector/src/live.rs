@@ -20,7 +20,7 @@ pub(crate) async fn run(config: &Config, process: &Process) -> Result<(), Error>
     loop {
         match follow(config, process, &journal, &mut backoff).await {
             Err(error) if error.passes() => {
-                tracing::warn!("lost the catalog, opening it again: {}", chain(&error));
+                tracing::warn!("lost the catalog, opening it again: {error}");
             }
             Err(error) => {
                 return match error.halting() {
@@ -127,17 +127,4 @@ async fn activate(config: &Config, driver: &mut Driver) -> Result<(), Error> {
 fn fenced(writer: &Writer, reason: String) -> Error {
     let generation = writer.generation().schema();
     Error::Catalog(catalog::Error::Fenced { generation, reason, source: None })
-}
-
-fn chain(error: &Error) -> String {
-    let mut words = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !words.contains(&more) {
-            words = format!("{words}: {more}");
-        }
-        source = cause.source();
-    }
-    words
 }

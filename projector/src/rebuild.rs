@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use catalog::{Checkpoint, Generation, Switch};
+use catalog::{Checkpoint, Generation, Snapshot, Switch};
 use runtime::program::Process;
 
 use crate::builds::Builds;
@@ -11,6 +11,7 @@ use crate::comparison::{self, Compared};
 use crate::config::Config;
 use crate::driver::Driver;
 use crate::error::Error;
+use crate::identity;
 use crate::progress::{Pace, Progress};
 
 /// While a live projector goes on, how long to wait for events that it has folded and this process has not.
@@ -83,6 +84,7 @@ async fn build(
 async fn switch(builds: &mut Builds<'_>, driver: &mut Driver) -> Result<(), Error> {
     let generation = driver.writer().generation();
     let soft = builds.process.shutdown.soft_token().clone();
+    let insist = insist(builds).await?;
     driver.aim(&builds.journal, None);
     let mut attempts = builds.config.projector.switch_attempts;
     loop {
@@ -92,13 +94,38 @@ async fn switch(builds: &mut Builds<'_>, driver: &mut Driver) -> Result<(), Erro
             continue;
         }
         attempts -= 1;
-        match builds.generations.switch(generation, Switch::CaughtUp).await {
+        match builds.generations.switch(generation, insist).await {
             Ok(()) => return Ok(()),
             Err(catalog::Error::Refused { reason }) if attempts > 0 => {
                 tracing::debug!(generation = generation.number(), "not level yet: {reason}");
-                builds.pause(Duration::ZERO).await?;
             }
             Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A live catalog that this journal does not lead to, or that cannot even be read, is replaced whatever it says: its own
+/// projector halts at it.
+async fn insist(builds: &mut Builds<'_>) -> Result<Switch, Error> {
+    let Some(live) = builds.generations.active().await? else { return Ok(Switch::CaughtUp) };
+    let checked = match Snapshot::open(&builds.config.database, live).await {
+        Ok(snapshot) => {
+            let at = snapshot.checkpoint();
+            snapshot.close().await;
+            identity::check(&builds.journal, &at).await
+        }
+        Err(error) => Err(Error::Catalog(error)),
+    };
+    match checked {
+        Ok(()) => Ok(Switch::CaughtUp),
+        Err(Error::Halt(why)) => {
+            tracing::warn!(generation = live.number(), "replacing {live}, which is not of this journal: {why}");
+            Ok(Switch::Regardless)
+        }
+        Err(error @ (Error::Cancelled(_) | Error::Journal(_))) => Err(error),
+        Err(error) => {
+            tracing::warn!(generation = live.number(), "replacing {live}, which cannot be read: {error}");
+            Ok(Switch::Regardless)
         }
     }
 }

@@ -163,6 +163,7 @@ fn parse<T: serde::de::DeserializeOwned>(data: &str) -> Result<T, DecodeError> {
     serde_json::from_str(data).map_err(undecodable)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "written to be named in map_err")]
 fn undecodable(reason: impl ToString) -> DecodeError {
     DecodeError::Undecodable { reason: reason.to_string() }
 }

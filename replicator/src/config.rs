@@ -117,7 +117,7 @@ impl Config {
 impl Validate for Config {
     fn faults(&self) -> Vec<Fault> {
         let mut faults = within("nats", self.nats.faults());
-        faults.extend(blobs::check_nodes(&self.nodes));
+        faults.extend(within("nodes", blobs::check_nodes(&self.nodes)));
         faults.extend(within("blobs", self.blobs.faults()));
         faults.extend(self.own_faults());
         faults

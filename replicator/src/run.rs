@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use blobs::Nodes;
 use journal::Journal;
 use proto::NodeId;
+use runtime::config::{Faults, within};
 use runtime::program::Process;
 use tokio::sync::Semaphore;
 
@@ -15,6 +16,10 @@ use crate::lane::Lane;
 
 /// Copies until the soft shutdown, then ends what is under way.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
+    let faults = within("nodes", blobs::check_secrets(&config.nodes));
+    if !faults.is_empty() {
+        return Err(Faults(faults).into());
+    }
     let journal = Journal::open(&config.nats, &process.shutdown, &process.tasks).await?;
     let cluster = journal.identity().cluster;
     let (tasks, clock) = (&process.tasks, process.clock.clone());

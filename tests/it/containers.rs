@@ -286,8 +286,8 @@ fn the_example_says_how_to_make_the_keys_and_docker_compose_takes_them() {
     let dir = tempfile::tempdir().unwrap();
     let example = text("compose/.env.example");
     std::fs::write(dir.path().join(".env.example"), &example).unwrap();
-    let script: String =
-        example.lines().filter_map(|line| line.strip_prefix("#     ")).map(|line| format!("{line}\n")).collect();
+    let script: Vec<&str> = example.lines().filter_map(|line| line.strip_prefix("#     ")).collect();
+    let script = script.join("\n");
     let made = Command::new("sh").arg("-ec").arg(&script).current_dir(dir.path()).output().unwrap();
     assert!(made.status.success(), "{script}: {made:?}");
     let env = dir.path().join(".env");

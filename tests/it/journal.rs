@@ -108,7 +108,7 @@ fn another_stream_under_the_same_name_stops_writes_and_the_projector() {
                 Ok(())
             })
             .await;
-            refuses(cluster, "projector", &[], 70, &["incarnation"]).await
+            refuses(cluster, "projector", &[], 70, &["the catalog was folded from the journal"]).await
         },
     );
 }

@@ -1,12 +1,19 @@
 //! Integration tests on real servers: one binary, a module for each theme. Those below `nodes` depend on the S3 nodes and
 //! are run on the embedded node and on real MinIO.
 
-#![expect(unreachable_pub, reason = "tests")]
+#![expect(unreachable_pub, clippy::unwrap_used, reason = "tests: a failure is a panic with a sentence")]
 
 mod architecture;
 mod catalog;
+mod config;
 mod containers;
 mod journal;
 mod nodes;
 mod outages;
+mod outside;
+mod runner;
 mod s3;
+mod shapes;
+mod shutdown;
+mod surface;
+mod tutorial;

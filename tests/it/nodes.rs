@@ -5,3 +5,4 @@ mod faults;
 mod kill;
 mod memory;
 mod pipeline;
+mod refusals;

@@ -143,7 +143,7 @@ pub(super) fn status() -> v1::GetStatusResponse {
     };
     v1::GetStatusResponse {
         journal: Some(v1::Journal {
-            incarnation: "7f3b1c0d-9e8a-4b5c-8d7e-6f5a4b3c2d1e".to_owned(),
+            incarnation: INCARNATION.to_owned(),
             head: sequence(42),
             stored_bytes: 24_576,
             max_bytes: 8_589_934_592,

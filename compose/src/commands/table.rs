@@ -16,7 +16,7 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
 pub(super) async fn ps(root: &Path, json: bool) -> anyhow::Result<()> {
     let answer = control::ask(root, &Request::Ps).await?;
-    let rows = answer.as_array().context("the answer is no table")?;
+    let rows: Vec<String> = serde_json::from_value(answer).context("the answer is no table")?;
     let mut out = std::io::stdout().lock();
     if json {
         for row in rows {
@@ -27,6 +27,7 @@ pub(super) async fn ps(root: &Path, json: bool) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["NAME", "PID", "STATE", "ADDRESSES", "LOG"]);
     for row in rows {
+        let row: Value = serde_json::from_str(&row).context("the answer is no table")?;
         let text = |key: &str| match &row[key] {
             Value::String(text) => text.clone(),
             Value::Array(list) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),

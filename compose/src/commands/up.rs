@@ -115,13 +115,14 @@ fn builder(root: PathBuf, options: Options) -> anyhow::Result<Builder> {
     if let Some(dir) = options.bin_dir {
         builder = builder.bin_dir(dir);
     }
-    if let Some(url) = options.nats_url {
+    if let Some(url) = options.nats_url.filter(|url| !url.is_empty()) {
         builder = builder.external_nats(url, options.nats_monitor_url);
     }
-    if let Some(url) = options.database_url {
+    if let Some(url) = options.database_url.filter(|url| !url.is_empty()) {
         builder = builder.external_database(url);
     }
-    if let Some(file) = options.nodes_file {
+    // `make up NATS_URL=` gives nothing, as it looks.
+    if let Some(file) = options.nodes_file.filter(|file| !file.as_os_str().is_empty()) {
         builder = builder.nodes_file(&file)?;
     }
     for setting in options.settings {

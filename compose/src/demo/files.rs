@@ -30,7 +30,7 @@ impl Sample {
 #[derive(Debug, Clone)]
 pub(super) enum Content {
     Text(&'static str),
-    /// So many bytes that no compression makes smaller, the same in every run.
+    /// So many bytes that look like nothing in particular, the same in every run.
     Noise {
         bytes: u64,
     },
@@ -42,21 +42,31 @@ impl Content {
         match self {
             Self::Text(text) => out.write_all(text.as_bytes())?,
             Self::Noise { bytes } => {
-                let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-                let mut left = *bytes;
-                while left > 0 {
-                    state ^= state << 13;
-                    state ^= state >> 7;
-                    state ^= state << 17;
-                    let word = state.to_le_bytes();
-                    let take = usize::try_from(left.min(8)).unwrap_or(8);
-                    out.write_all(&word[..take])?;
-                    left -= left.min(8);
+                let mut block = noise();
+                let mut written = 0;
+                while written < *bytes {
+                    // Each block begins with its place, so that no two are the same.
+                    block[..8].copy_from_slice(&written.to_le_bytes());
+                    let take = (*bytes - written).min(block.len() as u64);
+                    out.write_all(&block[..usize::try_from(take).unwrap_or(block.len())])?;
+                    written += take;
                 }
             }
         }
         out.flush()
     }
+}
+
+/// A block of noise, the same each time.
+fn noise() -> Vec<u8> {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..1 << 16).flat_map(|_| next()).collect()
 }
 
 /// The SHA-256 of a file, in hex.

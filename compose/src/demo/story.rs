@@ -14,6 +14,9 @@ const GREETING: &str = "Every file is on three nodes, every change is an event i
 /// How long the gateway may take to notice a rebuilt catalog.
 const CATALOG_WITHIN: Duration = Duration::from_mins(1);
 
+/// How long the gateway may take to see that a node is back.
+const HEALTHY_WITHIN: Duration = Duration::from_mins(1);
+
 pub(super) async fn tell(teller: &Teller<'_>, large_mb: u64) -> anyhow::Result<()> {
     let mut samples = upload(teller, large_mb).await?;
     let away = lose_a_node(teller, &samples).await?;
@@ -58,7 +61,7 @@ async fn upload(teller: &Teller<'_>, large_mb: u64) -> anyhow::Result<Vec<Sample
 async fn lose_a_node(teller: &Teller<'_>, samples: &[Sample]) -> anyhow::Result<String> {
     teller.chapter("A node goes away; every file is still there");
     let last = samples.last().context("there are files")?;
-    let events = teller.ask(&["events", &last.path]).await?;
+    let events = teller.ask("highwater", &["events", &last.path]).await?;
     let node = events.first().and_then(|event| event["data"]["node"].as_str()).unwrap_or("node-a").to_owned();
     teller.say(&format!("{node} took the first copy of {}: that one.", last.path));
     teller.verb("stop", &node).await?;
@@ -88,8 +91,22 @@ async fn come_back(teller: &Teller<'_>, away: &str, samples: &[Sample]) -> anyho
     for sample in samples.iter().rev().take(2) {
         replicated(teller, sample).await?;
     }
+    tokio::time::timeout(HEALTHY_WITHIN, healthy(teller, away))
+        .await
+        .with_context(|| format!("the gateway did not notice that {away} is back"))?;
     teller.run("highwater", &["status"]).await?;
     Ok(())
+}
+
+/// Waits until the gateway's own look at the node says so too.
+async fn healthy(teller: &Teller<'_>, node: &str) {
+    let is_healthy = |status: &Value| {
+        let nodes = status["nodes"].as_array();
+        nodes.is_some_and(|nodes| nodes.iter().any(|entry| entry["node"] == node && entry["health"] == "healthy"))
+    };
+    while !teller.ask("highwater", &["status"]).await.is_ok_and(|answer| answer.iter().any(is_healthy)) {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
 }
 
 async fn show_events(teller: &Teller<'_>, samples: &[Sample]) -> anyhow::Result<()> {
@@ -104,16 +121,15 @@ async fn rebuild(teller: &Teller<'_>, samples: &[Sample]) -> anyhow::Result<()> 
     teller.chapter("The catalog is dropped and rebuilt from the journal");
     let before = catalog(teller, samples).await?;
     teller.verb("stop", "projector").await?;
-    let verified = teller.run("projector", &["verify", "--json"]).await?;
+    let digest = verify(teller).await?;
     teller.run_postgres("dropdb", &["--force", "highwater"]).await?;
     teller.run_postgres("createdb", &["highwater"]).await?;
     teller.say("The database is gone. The journal is not:");
     teller.run("projector", &["migrate"]).await?;
     teller.run("projector", &["rebuild", "--switch"]).await?;
-    let verified_again = teller.run("projector", &["verify", "--json"]).await?;
+    let digest_again = verify(teller).await?;
     teller.verb("start", "projector").await?;
 
-    let (digest, digest_again) = (catalog_digest(&verified)?, catalog_digest(&verified_again)?);
     ensure!(digest == digest_again, "the rebuilt catalog has digest {digest_again}, not {digest}");
     teller.say(&format!("The digest over all rows is the same as before: {digest}"));
     let after = tokio::time::timeout(CATALOG_WITHIN, catalog_again(teller, samples));
@@ -148,7 +164,7 @@ async fn download(teller: &Teller<'_>, sample: &Sample) -> anyhow::Result<()> {
 async fn catalog(teller: &Teller<'_>, samples: &[Sample]) -> anyhow::Result<Vec<Value>> {
     let mut files = Vec::new();
     for sample in samples {
-        files.extend(teller.ask(&["stat", &sample.path]).await?);
+        files.extend(teller.ask("highwater", &["stat", &sample.path]).await?);
     }
     Ok(files)
 }
@@ -163,11 +179,10 @@ async fn catalog_again(teller: &Teller<'_>, samples: &[Sample]) -> Vec<Value> {
     }
 }
 
-/// The digest in the answer of `projector verify --json`.
-fn catalog_digest(verified: &str) -> anyhow::Result<String> {
-    let digest = verified.lines().rev().find_map(|line| {
-        let value: Value = serde_json::from_str(line).ok()?;
-        value["digest_live"].as_str().map(str::to_owned)
-    });
-    digest.context("`projector verify --json` told no digest")
+/// Shows that the catalog is what the journal makes of it, and answers the digest over all its rows.
+async fn verify(teller: &Teller<'_>) -> anyhow::Result<String> {
+    teller.run("projector", &["verify"]).await?;
+    let report = teller.ask("projector", &["verify"]).await?;
+    let digest = report.first().and_then(|report| report["digest_live"].as_str());
+    Ok(digest.context("`projector verify --json` told no digest")?.to_owned())
 }

@@ -30,12 +30,16 @@ impl<'a> Teller<'a> {
     }
 
     pub(super) fn say(&self, line: &str) {
-        self.out.say(format!("  {line}"));
+        self.out.say(format!("  {line}").trim_end());
     }
 
     /// Runs one of our own programs and shows all of it. Its standard output comes back.
     pub(super) async fn run(&self, program: &str, args: &[&str]) -> anyhow::Result<String> {
-        let command = self.stack.command(program, args)?;
+        let mut command = self.stack.command(program, args)?;
+        if program != "highwater" {
+            // The story is in the answer; the log of a service's tool would drown it.
+            command.env("HIGHWATER_TELEMETRY__FILTER", "warn");
+        }
         self.show(command, &line_of(program, args)).await
     }
 
@@ -58,12 +62,15 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// Runs the client without showing it, for a decision of the story; one JSON value for each line.
-    pub(super) async fn ask(&self, args: &[&str]) -> anyhow::Result<Vec<Value>> {
-        let mut command = self.stack.command("highwater", args)?;
+    /// Runs one of our own programs without showing it, for a decision of the story; one JSON value for each line.
+    pub(super) async fn ask(&self, program: &str, args: &[&str]) -> anyhow::Result<Vec<Value>> {
+        let mut command = self.stack.command(program, args)?;
         command.arg("--json").current_dir(&self.work);
         let output = crate::answer::ask(command).await?;
-        output.lines().map(|line| serde_json::from_str(line).context("read the client's JSON")).collect()
+        output
+            .lines()
+            .map(|line| serde_json::from_str(line).with_context(|| format!("read the JSON of {program}")))
+            .collect()
     }
 
     async fn show(&self, mut command: Command, shown: &str) -> anyhow::Result<String> {
@@ -76,6 +83,13 @@ impl<'a> Teller<'a> {
         let (mut more_answers, mut more_notes) = (true, true);
         while more_answers || more_notes {
             let line = tokio::select! {
+                // Notes first: what the program says on the way comes before its answer.
+                biased;
+                line = notes.next_line(), if more_notes => {
+                    let line = line?;
+                    more_notes = line.is_some();
+                    line
+                }
                 line = answers.next_line(), if more_answers => {
                     let line = line?;
                     more_answers = line.is_some();
@@ -83,11 +97,6 @@ impl<'a> Teller<'a> {
                         answered.push_str(line);
                         answered.push('\n');
                     }
-                    line
-                }
-                line = notes.next_line(), if more_notes => {
-                    let line = line?;
-                    more_notes = line.is_some();
                     line
                 }
             };

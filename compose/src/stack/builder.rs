@@ -249,16 +249,25 @@ impl Builder {
 
     /// Takes the data directory, chooses the ports, installs what is missing; starts nothing yet
     /// ([`Stack::bring_up`] does).
-    pub async fn prepare(mut self) -> anyhow::Result<Stack> {
+    pub async fn prepare(self) -> anyhow::Result<Stack> {
+        let temporary = self.data.is_none();
+        let root = self.data.clone().unwrap_or_else(temporary_dir);
+        let prepared = self.prepare_in(&root, temporary).await;
+        if prepared.is_err() && temporary {
+            // The first error is the one that explains.
+            let _ = crate::data::delete(&root);
+        }
+        prepared
+    }
+
+    async fn prepare_in(mut self, root: &Path, temporary: bool) -> anyhow::Result<Stack> {
         let environment = Environment::process();
         let programs = Programs::new(&environment);
         let bin_dir = self.bin_dir.clone().or_else(|| environment.var("HIGHWATER_BIN_DIR").map(PathBuf::from));
         let compose = programs::own(bin_dir.as_deref(), "compose")?;
         self.bin_dir = compose.parent().map(Path::to_path_buf);
 
-        let temporary = self.data.is_none();
-        let root = self.data.clone().unwrap_or_else(temporary_dir);
-        let data = Data::take(&root, &self.progress).await?;
+        let data = Data::take(root, &self.progress).await?;
         if self.node_count > 0 {
             self.nodes = self.nodes.settle(&data, &programs)?;
         }

@@ -64,7 +64,8 @@ impl Stack {
     }
 
     /// Stops everything: gateway, replicators, projector, NATS, nodes, Postgres. The data are kept, but for those of a
-    /// temporary stack. All programs are stopped even when one of them makes trouble.
+    /// temporary stack. All programs are stopped even when one of them makes trouble. The data directory can be taken by
+    /// another stack once the last clone of this one is dropped.
     pub async fn shutdown(&self) -> anyhow::Result<()> {
         let mut first_error = Ok(());
         for group in STOP_ORDER {
@@ -77,6 +78,9 @@ impl Stack {
             for stopped in join_all(names.iter().map(|name| self.stop(name))).await {
                 first_error = first_error.and(stopped);
             }
+        }
+        if self.data().exists() {
+            first_error = first_error.and(self.inner.data.wait_for_guards(&self.inner.settings.progress).await);
         }
         if self.inner.temporary && first_error.is_ok() {
             data::delete(self.data())?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proto::{NodeId, SLICE_BYTES};
-use runtime::config::{Fault, Validate, byte_size, duration, within};
+use runtime::config::{Fault, Validate, byte_size, duration, read_secret, redact_url, within};
 use runtime::retry::Policy;
 use serde::Deserialize;
 use url::Url;
@@ -41,7 +41,7 @@ pub struct Config {
     pub send_budget: u64,
     /// Parts of one upload under way at once.
     pub upload_parallel_parts: usize,
-    /// Pieces of one upload that may wait to be hashed; past it the upload waits for the hash.
+    /// Pieces (of at most 256 KiB) of one upload that may wait to be hashed; past it the upload waits for the hash.
     pub hash_queue: usize,
     /// Bytes that all downloads of the process together may fetch ahead; a download that gets nothing of it still
     /// works, slice by slice.
@@ -91,7 +91,7 @@ pub fn check_nodes(nodes: &[NodeConfig]) -> Vec<Fault> {
             faults.push(Fault::new(key("id"), format!("{} is used twice", node.id)));
         }
         if !places.insert((node.endpoint.trim_end_matches('/'), &node.bucket)) {
-            let problem = format!("{} with bucket {} is used twice", node.endpoint, node.bucket);
+            let problem = format!("{} with bucket {} is used twice", redact_url(&node.endpoint), node.bucket);
             faults.push(Fault::new(key("endpoint"), problem));
         }
         faults.extend(node.problems().into_iter().map(|(field, problem)| Fault::new(key(field), problem)));
@@ -99,18 +99,30 @@ pub fn check_nodes(nodes: &[NodeConfig]) -> Vec<Fault> {
     faults
 }
 
+/// The nodes' secrets that cannot be read, all at once; to be asked before anything is started. Keys as in [`check_nodes`].
+pub fn check_secrets(nodes: &[NodeConfig]) -> Vec<Fault> {
+    let fault = |(index, node): (usize, &NodeConfig)| {
+        let error = read_secret(&node.secret_key_file).err()?;
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        Some(Fault::new(format!("[{index}].secret_key_file"), format!("{error}{cause}")))
+    };
+    nodes.iter().enumerate().filter_map(fault).collect()
+}
+
 // === impl NodeConfig ===
 
 impl NodeConfig {
     /// The endpoint's scheme, host and port.
     pub(crate) fn origin(&self) -> Result<Url, String> {
-        let url = Url::parse(&self.endpoint).map_err(|error| format!("{:?} is not a URL: {error}", self.endpoint))?;
+        // Somebody may have put a password into it.
+        let shown = redact_url(&self.endpoint);
+        let url = Url::parse(&self.endpoint).map_err(|error| format!("{shown:?} is not a URL: {error}"))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(format!("{:?} is not http://host:port or https://host", self.endpoint));
+            return Err(format!("{shown:?} is not http://host:port or https://host"));
         }
         let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         if !bare || !url.username().is_empty() || url.password().is_some() {
-            return Err(format!("{:?} must be scheme, host and port only", self.endpoint));
+            return Err(format!("{shown:?} must be scheme, host and port only"));
         }
         Ok(url)
     }
@@ -153,7 +165,7 @@ impl Default for Config {
         Self {
             send_budget: 64 * 1024 * 1024,
             upload_parallel_parts: 4,
-            hash_queue: 8,
+            hash_queue: 4,
             prefetch_budget: 64 * 1024 * 1024,
             copy_parallel_parts: 4,
             connect_timeout: Duration::from_secs(2),

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 /// Up to here the hash is computed where the bytes come in: a task would cost more than it saves.
 const INLINE_BYTES: u64 = 256 * 1024;
-/// What is hashed without a break for the other tasks of the thread.
+/// What is hashed without a break for the other tasks of the thread, and the longest piece in the queue.
 const STRIDE: usize = 256 * 1024;
 
 /// What was computed.
@@ -46,7 +46,7 @@ struct Running {
 // === impl Hasher ===
 
 impl Hasher {
-    /// A hasher whose task, once there is one, lets at most `queue` pieces wait.
+    /// A hasher whose task, once there is one, lets at most `queue` pieces of [`STRIDE`] wait.
     pub(crate) fn new(queue: usize) -> Self {
         Self { queue, state: State::Inline(Box::default()) }
     }
@@ -64,8 +64,12 @@ impl Hasher {
             self.state = State::Task { pieces, task };
         }
         if let State::Task { pieces, .. } = &self.state {
-            // The task ends early only when it panics; `finish` then passes the panic on.
-            let _ = pieces.send(piece).await;
+            let mut piece = piece;
+            while !piece.is_empty() {
+                let stride = piece.split_to(piece.len().min(STRIDE));
+                // The task ends early only when it panics; `finish` then passes the panic on.
+                let _ = pieces.send(stride).await;
+            }
         }
     }
 
@@ -84,10 +88,8 @@ impl Hasher {
 
 async fn run(mut running: Box<Running>, mut queue: mpsc::Receiver<Bytes>) -> Running {
     while let Some(piece) = queue.recv().await {
-        for stride in piece.chunks(STRIDE) {
-            running.update(stride);
-            tokio::task::yield_now().await;
-        }
+        running.update(&piece);
+        tokio::task::yield_now().await;
     }
     *running
 }

@@ -35,7 +35,7 @@ mod transport;
 pub use blob::{BlobRef, Expected, ObjectMeta, Written};
 pub use body::Body;
 pub use breaker::Health;
-pub use config::{Config, NodeConfig, check_nodes};
+pub use config::{Config, NodeConfig, check_nodes, check_secrets};
 pub use copy::{Copied, CopyError, CopyOptions, copy};
 pub use error::{Error, NodeFault};
 pub use marker::{MARKER_KEY, Marker};

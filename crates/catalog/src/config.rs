@@ -38,7 +38,7 @@ fn default_max_connections() -> u32 {
 }
 
 fn default_acquire_timeout() -> Duration {
-    Duration::from_secs(3)
+    Duration::from_secs(10)
 }
 
 fn default_read_timeout() -> Duration {

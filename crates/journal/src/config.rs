@@ -10,7 +10,7 @@ use serde::Deserialize;
 use url::Url;
 
 /// Within this time the same event id is stored once.
-pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
+pub const DUPLICATE_WINDOW: Duration = Duration::from_mins(10);
 
 /// The largest event, headers included.
 pub const MAX_EVENT_BYTES: i32 = 64 * 1024;
@@ -58,7 +58,8 @@ pub struct Config {
     /// For all attempts to publish one event; at most half of [`DUPLICATE_WINDOW`].
     #[serde(with = "duration")]
     pub publish_max_elapsed: Duration,
-    /// From this many concurrent events on, they are published as one atomic batch.
+    /// From this many concurrent events on, they are published as one atomic batch. A batch costs the server as much as
+    /// some 30 single events, however few are in it.
     pub publish_batch_min: usize,
     /// At most this many events in one batch, and this many single publishes in flight.
     pub publish_batch: usize,
@@ -114,7 +115,7 @@ impl Default for Config {
             request_timeout: Duration::from_secs(5),
             publish_timeout: Duration::from_secs(2),
             publish_max_elapsed: Duration::from_secs(30),
-            publish_batch_min: 3,
+            publish_batch_min: 32,
             publish_batch: 100,
             publish_queue: 1024,
             retry_first_delay: Duration::from_millis(50),
@@ -127,7 +128,7 @@ impl Default for Config {
             ack_wait: Duration::from_secs(30),
             max_ack_pending: 1024,
             lease_ttl: Duration::from_secs(30),
-            node_ttl: Duration::from_secs(60),
+            node_ttl: Duration::from_mins(1),
         }
     }
 }
@@ -156,7 +157,8 @@ impl Config {
     pub(crate) fn monitors(&self) -> Result<Vec<Url>, String> {
         if self.monitor_url.trim().is_empty() {
             let derive = |server: ServerAddr| {
-                let host = if server.host().contains(':') { format!("[{}]", server.host()) } else { server.host().to_owned() };
+                let host =
+                    if server.host().contains(':') { format!("[{}]", server.host()) } else { server.host().to_owned() };
                 Url::parse(&format!("http://{host}:{MONITOR_PORT}")).map_err(|problem| format!("{host:?}: {problem}"))
             };
             return self.servers()?.into_iter().map(derive).collect();
@@ -203,7 +205,11 @@ impl Validate for Config {
         check(i64::try_from(self.max_bytes).is_ok(), "max_bytes", "is too large");
         let half_window = self.publish_max_elapsed <= DUPLICATE_WINDOW / 2;
         check(half_window, "publish_max_elapsed", "must be at most 5m, half the window in which an id is stored once");
-        check(self.publish_timeout <= self.publish_max_elapsed, "publish_timeout", "must be at most publish_max_elapsed");
+        check(
+            self.publish_timeout <= self.publish_max_elapsed,
+            "publish_timeout",
+            "must be at most publish_max_elapsed",
+        );
         check((1..=SERVER_MAX_BATCH).contains(&self.publish_batch), "publish_batch", "must be 1 to 1000");
         check(self.publish_batch_min >= 2, "publish_batch_min", "must be at least 2");
         check(self.publish_queue >= 1, "publish_queue", "must be at least 1");
@@ -213,7 +219,11 @@ impl Validate for Config {
         check(holds_one, "replay_bytes", "must be at least 128KiB, so that the largest event fits");
         check(self.pull_heartbeat * 2 <= self.pull_expires, "pull_heartbeat", "must be at most half of pull_expires");
         check(self.max_ack_pending >= 4, "max_ack_pending", "must be at least 4");
-        check(self.user.is_empty() == self.password_file.as_os_str().is_empty(), "user", "needs password_file, and the reverse");
+        check(
+            self.user.is_empty() == self.password_file.as_os_str().is_empty(),
+            "user",
+            "needs password_file, and the reverse",
+        );
         for (key, problem) in [("url", self.servers().err()), ("monitor_url", self.monitors().err())] {
             if let Some(problem) = problem {
                 faults.push(Fault::new(key, problem));

@@ -1,5 +1,7 @@
 //! What can go wrong, by what the caller can do about it.
 
+use std::fmt::Display;
+
 use runtime::retry::Transient;
 use runtime::shutdown::Cancelled;
 
@@ -49,7 +51,9 @@ pub enum Error {
         reason: String,
     },
     /// The stream is gone although nodes belong to a cluster: making an empty one would hide the loss.
-    #[error("the stream {stream} does not exist, but these nodes already belong to a cluster: {nodes}. The journal is lost: restore it; only a cluster without marked nodes gets a new one")]
+    #[error(
+        "the stream {stream} does not exist, but these nodes already belong to a cluster: {nodes}. The journal is lost: restore it; only a cluster without marked nodes gets a new one"
+    )]
     Lost {
         /// The stream's name.
         stream: String,
@@ -99,11 +103,11 @@ pub enum PublishError {
 // === impl Error ===
 
 impl Error {
-    pub(crate) fn unavailable(what: impl Into<String>, reason: impl ToString) -> Self {
+    pub(crate) fn unavailable(what: impl Into<String>, reason: &(impl Display + ?Sized)) -> Self {
         Self::Unavailable { what: what.into(), reason: reason.to_string() }
     }
 
-    pub(crate) fn refused(what: impl Into<String>, reason: impl ToString) -> Self {
+    pub(crate) fn refused(what: impl Into<String>, reason: &(impl Display + ?Sized)) -> Self {
         Self::Refused { what: what.into(), reason: reason.to_string() }
     }
 }

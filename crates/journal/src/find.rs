@@ -17,7 +17,7 @@ impl Journal {
         let what = || format!("look for events with the subject {subject}");
         let context = jetstream::new(shared.link.client.clone());
         let stream = context.get_stream_no_info(&shared.config.stream).await;
-        let stream = stream.map_err(|error| Error::unavailable(what(), with_sources(&error)))?;
+        let stream = stream.map_err(|error| Error::unavailable(what(), &with_sources(&error)))?;
         match stream.get_first_raw_message_by_subject(&subject, from.max(1)).await {
             Ok(message) => Ok(Some(Recorded {
                 n: message.sequence,
@@ -26,12 +26,12 @@ impl Journal {
                 payload: message.payload,
             })),
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(Error::unavailable(what(), with_sources(&error))),
+            Err(error) => Err(Error::unavailable(what(), &with_sources(&error))),
         }
     }
 
     /// Stops all writes for good: somebody has proof that this is not the journal it was.
     pub fn report_diverged(&self, reason: impl Into<String>) {
-        self.shared().guard.diverge(reason.into());
+        self.shared().guard.diverge(&reason.into());
     }
 }

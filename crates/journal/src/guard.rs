@@ -36,7 +36,7 @@ impl Guard {
             Some(known) if known.n == n && known.event_id != event_id => {
                 let reason = format!("event {n} was {} and is {event_id} at another reader", known.event_id);
                 drop(highest);
-                self.diverge(reason);
+                self.diverge(&reason);
             }
             _ => *highest = (n > 0).then_some(Checkpoint { n, event_id }),
         }
@@ -53,10 +53,10 @@ impl Guard {
     }
 
     /// Stops all writes. The first reason stays.
-    pub(crate) fn diverge(&self, reason: String) {
+    pub(crate) fn diverge(&self, reason: &str) {
         let first = self.diverged.send_if_modified(|known| {
             let first = known.is_none();
-            known.get_or_insert_with(|| reason.clone());
+            known.get_or_insert_with(|| reason.to_owned());
             first
         });
         if first {
@@ -74,7 +74,7 @@ impl Guard {
         if n > floor {
             return Ok(());
         }
-        self.diverge(format!("a new event got the number {n}, but event {floor} had been read before it was sent"));
+        self.diverge(&format!("a new event got the number {n}, but event {floor} had been read before it was sent"));
         Err(self.diverged().unwrap_or_default())
     }
 

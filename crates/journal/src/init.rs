@@ -90,7 +90,7 @@ fn distinct_consumers(nodes: &[NodeId]) -> Result<(), Error> {
         for name in Lane::ALL.map(|lane| consumer_name(node, lane)) {
             if !names.insert(name.clone()) {
                 let reason = format!("two nodes would share the consumer {name}: give one of them another id");
-                return Err(Error::refused("make the consumers", reason));
+                return Err(Error::refused("make the consumers", &reason));
             }
         }
     }
@@ -128,8 +128,7 @@ async fn create_stream(link: &Link, config: &Config, plan: Plan<'_>) -> Result<O
         let nodes = plan.marked.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         return Err(Error::Lost { stream: config.stream.clone(), nodes });
     }
-    let identity =
-        Identity { incarnation: Incarnation::new(plan.ids.v4()), cluster: ClusterId::new(plan.ids.v4()) };
+    let identity = Identity { incarnation: Incarnation::new(plan.ids.v4()), cluster: ClusterId::new(plan.ids.v4()) };
     let wanted = layout::stream(config, identity);
     let created = link.ask::<stream::Info>(format!("STREAM.CREATE.{}", config.stream), &wanted).await?;
     match created {
@@ -182,8 +181,11 @@ async fn make_consumer(link: &Link, config: &Config, name: &ConsumerName, lane: 
     match (link.put_consumer(&config.stream, &wanted).await, change) {
         (Ok(info), change) => settled(name, &wanted, &info.config, change),
         (Err(error), Change::Updated(drift)) if !error.is_transient() => {
-            let reason = format!("{}, and the server does not change that ({error}): delete the consumer and run `gateway init` again; its work is then looked at once more, which is harmless", drift.join(", "));
-            Err(Error::refused(format!("set the consumer {name} right"), reason))
+            let reason = format!(
+                "{}, and the server does not change that ({error}): delete the consumer and run `gateway init` again; its work is then looked at once more, which is harmless",
+                drift.join(", ")
+            );
+            Err(Error::refused(format!("set the consumer {name} right"), &reason))
         }
         (Err(error), _) => Err(error),
     }
@@ -198,7 +200,7 @@ fn settled(
 ) -> Result<Change, Error> {
     match layout::consumer_drift(wanted, found) {
         left if left.is_empty() => Ok(change),
-        left => Err(Error::refused(format!("set the consumer {name} right"), left.join(", "))),
+        left => Err(Error::refused(format!("set the consumer {name} right"), &left.join(", "))),
     }
 }
 

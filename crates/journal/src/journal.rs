@@ -90,9 +90,10 @@ impl Journal {
     pub async fn open(config: &Config, shutdown: &Shutdown, tasks: &Tasks) -> Result<Self, Error> {
         let link = connect(config, shutdown).await?;
         let what = format!("the journal, stream {} on NATS at {}", config.stream, config.servers_shown());
-        let look = wait_for(&what, &config.patience(), shutdown.soft_token(), async || safety::look(&link, config).await)
-            .await
-            .map_err(|stopped| stopped.into_error(Error::Cancelled))?;
+        let look =
+            wait_for(&what, &config.patience(), shutdown.soft_token(), async || safety::look(&link, config).await)
+                .await
+                .map_err(|stopped| stopped.into_error(Error::Cancelled))?;
         let shared = Arc::new(Shared {
             config: config.clone(),
             link,
@@ -108,7 +109,11 @@ impl Journal {
         tasks.spawn("journal.publish", publish::run(Arc::clone(&shared), entries, done.clone().drop_guard()));
         tasks.spawn("journal.check", go_on_checking(Arc::clone(&shared), done));
         let Identity { incarnation, cluster } = shared.identity;
-        tracing::info!(seq = look.head.n, "opened the journal {incarnation} of the cluster {cluster} at event {}", look.head.n);
+        tracing::info!(
+            seq = look.head.n,
+            "opened the journal {incarnation} of the cluster {cluster} at event {}",
+            look.head.n
+        );
         Ok(Self { shared, queue })
     }
 
@@ -175,7 +180,9 @@ impl Journal {
         let own = self.shared.identity.incarnation;
         if incarnation != own {
             let stream = &self.shared.config.stream;
-            self.shared.guard.diverge(format!("the stream {stream} has the incarnation {own}, but {incarnation} had been read"));
+            self.shared
+                .guard
+                .diverge(&format!("the stream {stream} has the incarnation {own}, but {incarnation} had been read"));
         }
     }
 
@@ -265,7 +272,7 @@ impl Shared {
         };
         self.head.send_replace(look.head);
         self.same(look.identity, look.head).await?;
-        self.keep(Verdict { connection: look.connection, faults: Vec::new() });
+        self.keep(&Verdict { connection: look.connection, faults: Vec::new() });
         Ok(())
     }
 
@@ -287,7 +294,11 @@ impl Shared {
                 match verdict {
                     Some(verdict) if Some(&verdict.connection) == current.as_ref() => {
                         let faults = verdict.faults.join("; ");
-                        return if faults.is_empty() { Ok(verdict.connection) } else { Err(NotApproved::Unsafe(faults)) };
+                        return if faults.is_empty() {
+                            Ok(verdict.connection)
+                        } else {
+                            Err(NotApproved::Unsafe(faults))
+                        };
                     }
                     _ => self.check_now.notify_one(),
                 }
@@ -301,11 +312,11 @@ impl Shared {
     }
 
     fn found(&self, connection: ConnectionId, faults: Vec<String>) -> Error {
-        self.keep(Verdict { connection, faults: faults.clone() });
+        self.keep(&Verdict { connection, faults: faults.clone() });
         Error::Unsafe(faults)
     }
 
-    fn keep(&self, verdict: Verdict) {
+    fn keep(&self, verdict: &Verdict) {
         let before = self.verdict.send_replace(Some(verdict.clone())).map(|before| before.faults).unwrap_or_default();
         if before == verdict.faults {
             return;

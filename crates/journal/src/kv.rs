@@ -112,7 +112,7 @@ impl Journal {
                 Ok(own.map(|revision| lease(revision, shared, store)))
             }
             Err(error) if lost_a_race(&error) => Ok(None),
-            Err(error) => Err(Error::unavailable(what(), with_sources(&error))),
+            Err(error) => Err(Error::unavailable(what(), &with_sources(&error))),
         }
     }
 }
@@ -145,7 +145,7 @@ impl Bucket {
     }
 
     fn unavailable(&self, verb: &str, key: &str, error: &dyn std::error::Error) -> Error {
-        Error::unavailable(format!("{verb} {key} in {}", self.name.as_str()), with_sources(error))
+        Error::unavailable(format!("{verb} {key} in {}", self.name.as_str()), &with_sources(error))
     }
 }
 
@@ -172,20 +172,20 @@ impl Lease {
                 self.revision = own.unwrap_or(self.revision);
                 Ok(own.is_some())
             }
-            Err(error) => Err(Error::unavailable(what, with_sources(&error))),
+            Err(error) => Err(Error::unavailable(what, &with_sources(&error))),
         }
     }
 
     /// Gives the duty back, so that nobody must wait for its time to pass.
     pub async fn release(self) -> Result<(), Error> {
         let given = self.store.delete_expect_revision(&self.duty, Some(self.revision)).await;
-        given.map_err(|error| Error::unavailable(format!("give back the lease {}", self.duty), with_sources(&error)))
+        given.map_err(|error| Error::unavailable(format!("give back the lease {}", self.duty), &with_sources(&error)))
     }
 }
 
 /// The revision of the duty's entry, if it is this holder's.
 async fn own_revision(store: &Store, duty: &str, holder: &str, what: &str) -> Result<Option<u64>, Error> {
-    let entry = store.entry(duty).await.map_err(|error| Error::unavailable(what, with_sources(&error)))?;
+    let entry = store.entry(duty).await.map_err(|error| Error::unavailable(what, &with_sources(&error)))?;
     let own = entry.filter(|entry| entry.operation == Operation::Put && entry.value == holder.as_bytes());
     Ok(own.map(|entry| entry.revision))
 }

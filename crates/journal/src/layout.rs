@@ -103,9 +103,9 @@ pub(crate) fn stream_drift(config: &Config, found: &stream::Config) -> Vec<Strin
     drift.compare("retention", &wanted.retention, &found.retention);
     drift.compare("storage", &wanted.storage, &found.storage);
     drift.compare("persist_mode", &stream::PersistenceMode::Default, &found.persist_mode.unwrap_or_default());
-    drift.at_least("num_replicas", wanted.num_replicas, found.num_replicas);
+    drift.at_least("num_replicas", &wanted.num_replicas, &found.num_replicas);
     if found.max_bytes > 0 {
-        drift.at_least("max_bytes", wanted.max_bytes, found.max_bytes);
+        drift.at_least("max_bytes", &wanted.max_bytes, &found.max_bytes);
     }
     drift.compare("max_age (the age limit)", &wanted.max_age, &found.max_age);
     drift.compare("max_msgs", &wanted.max_messages, &found.max_messages);
@@ -233,7 +233,7 @@ impl Drift {
         }
     }
 
-    fn at_least<T: PartialOrd + Debug>(&mut self, field: &str, wanted: T, found: T) {
+    fn at_least<T: PartialOrd + Debug>(&mut self, field: &str, wanted: &T, found: &T) {
         if found < wanted {
             self.0.push(format!("{field} is {found:?} instead of at least {wanted:?}"));
         }

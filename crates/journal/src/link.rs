@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use async_nats::connection::State;
+use async_nats::jetstream::consumer::{self, IntoConsumerConfig as _};
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::RawMessageErrorKind;
-use async_nats::jetstream::consumer::{self, IntoConsumerConfig as _};
 use async_nats::jetstream::{self, stream};
 use async_nats::{Client, ConnectOptions, Event};
 use runtime::config::read_secret;
@@ -62,7 +62,7 @@ impl Link {
     /// Connects once; afterwards the client reconnects by itself for ever.
     pub(crate) async fn connect(config: &Config) -> Result<Self, Error> {
         let what = || format!("connect to NATS at {}", config.servers_shown());
-        let servers = config.servers().map_err(|problem| Error::refused("read `nats.url`", problem))?;
+        let servers = config.servers().map_err(|problem| Error::refused("read `nats.url`", &problem))?;
         let (connected, connections) = watch::channel(0);
         let longest_delay = config.retry_max_delay;
         let mut options = ConnectOptions::new()
@@ -80,13 +80,14 @@ impl Link {
             });
         if !config.user.is_empty() {
             let password = read_secret(&config.password_file)
-                .map_err(|error| Error::refused("read `nats.password_file`", with_sources(&error)))?;
+                .map_err(|error| Error::refused("read `nats.password_file`", &with_sources(&error)))?;
             options = options.user_and_password(config.user.clone(), password.expose_secret().to_owned());
         }
         if !config.tls_ca_file.as_os_str().is_empty() {
             options = options.add_root_certificates(config.tls_ca_file.clone());
         }
-        let client = options.connect(servers).await.map_err(|error| Error::unavailable(what(), with_sources(&error)))?;
+        let client =
+            options.connect(servers).await.map_err(|error| Error::unavailable(what(), &with_sources(&error)))?;
         // The first connection is noted by then, so that every later count is a reconnect.
         let mut first = connections.clone();
         let noted = tokio::time::timeout(config.connect_timeout, first.wait_for(|count| *count > 0)).await;
@@ -117,7 +118,7 @@ impl Link {
             Ok(Response::Err { error }) => Ok(Err(error)),
             Err(error) => {
                 let what = format!("ask JetStream ({})", subject.split('.').take(2).collect::<Vec<_>>().join(" "));
-                Err(Error::unavailable(what, with_sources(&error)))
+                Err(Error::unavailable(what, &with_sources(&error)))
             }
         }
     }
@@ -163,7 +164,7 @@ impl Link {
     pub(crate) async fn read(&self, stream: &str, n: u64) -> Result<Option<Recorded>, Error> {
         let what = || format!("read event {n} of the stream {stream}");
         let handle = self.context.get_stream_no_info(stream).await;
-        let handle = handle.map_err(|error| Error::unavailable(what(), with_sources(&error)))?;
+        let handle = handle.map_err(|error| Error::unavailable(what(), &with_sources(&error)))?;
         match handle.get_raw_message(n).await {
             Ok(message) => Ok(Some(Recorded {
                 n: message.sequence,
@@ -172,7 +173,7 @@ impl Link {
                 payload: message.payload,
             })),
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(Error::unavailable(what(), with_sources(&error))),
+            Err(error) => Err(Error::unavailable(what(), &with_sources(&error))),
         }
     }
 
@@ -184,14 +185,14 @@ impl Link {
             other => other,
         })?;
         let store = self.context.get_key_value(name).await;
-        store.map_err(|error| Error::unavailable(format!("open {what}"), with_sources(&error)))
+        store.map_err(|error| Error::unavailable(format!("open {what}"), &with_sources(&error)))
     }
 
     /// Makes a bucket, or changes the one that is there.
     pub(crate) async fn put_bucket(&self, config: jetstream::kv::Config) -> Result<(), Error> {
         let what = format!("make the bucket {}", config.bucket);
         let made = self.context.create_or_update_key_value(config).await;
-        made.map(drop).map_err(|error| Error::unavailable(what, with_sources(&error)))
+        made.map(drop).map_err(|error| Error::unavailable(what, &with_sources(&error)))
     }
 
     /// A message of a stream as an event at its place, with how often it was delivered.
@@ -199,7 +200,7 @@ impl Link {
         let message = jetstream::Message { message, context: self.context.clone() };
         let (n, delivered) = match message.info() {
             Ok(info) => (info.stream_sequence, u32::try_from(info.delivered).unwrap_or(u32::MAX)),
-            Err(error) => return Err(Error::refused("read the place of a delivery", error)),
+            Err(error) => return Err(Error::refused("read the place of a delivery", &error)),
         };
         let recorded = Recorded {
             n,
@@ -214,7 +215,7 @@ impl Link {
     pub(crate) async fn flush(&self) -> Result<(), Error> {
         let what = "send what is left";
         match tokio::time::timeout(FLUSH_WITHIN, self.client.flush()).await {
-            Ok(flushed) => flushed.map_err(|error| Error::unavailable(what, error)),
+            Ok(flushed) => flushed.map_err(|error| Error::unavailable(what, &error)),
             Err(_) => Err(Error::unavailable(what, "there is no connection to NATS")),
         }
     }
@@ -228,7 +229,7 @@ pub(crate) fn header(headers: Option<&async_nats::HeaderMap>, name: &str) -> Str
 /// A no of the server: for good, or until it feels better.
 pub(crate) fn refusal(what: String, error: &ApiError) -> Error {
     // 503 is a server that starts, or has no leader; 500 also says that a change is not allowed.
-    if error.code() == 503 { Error::unavailable(what, error) } else { Error::refused(what, error) }
+    if error.code() == 503 { Error::unavailable(what, &error) } else { Error::refused(what, &error) }
 }
 
 /// An error with its causes: those of the client say little on their own ("IO error").
@@ -260,7 +261,9 @@ fn note(event: &Event, connected: &watch::Sender<u64>) {
             }
         }
         Event::Disconnected => tracing::warn!("lost the connection to NATS, connecting again"),
-        Event::SlowConsumer(_) => tracing::warn!("NATS sent events faster than they were read; they will be read again"),
+        Event::SlowConsumer(_) => {
+            tracing::warn!("NATS sent events faster than they were read; they will be read again");
+        }
         Event::ServerError(error) => tracing::warn!("NATS reports: {error}"),
         Event::ClientError(error) => tracing::debug!("NATS client: {error}"),
         Event::LameDuckMode => tracing::info!("the NATS server is about to stop"),

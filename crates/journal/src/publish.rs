@@ -1,9 +1,10 @@
 //! Publishing: one retry policy with the same id, and group commit.
 //!
-//! A server that fsyncs before it acknowledges takes about 700 single events a second, whatever their number in flight,
-//! but 6,000 in batches: a batch is fsynced as a whole. So one task takes what concurrent callers want to publish and
-//! sends it as one atomic batch; whatever goes wrong with a batch, its events are then published one by one with the same
-//! ids. That is safe because the stream stores an id once.
+//! A server that fsyncs before it acknowledges takes about 1,000 single events a second, whatever their number in flight,
+//! but 6,000 in batches of 100: a batch is fsynced as a whole, though it costs as much as some 30 single events even when
+//! it is small. So one task takes what concurrent callers want to publish and, when there is enough of it, sends it as one
+//! atomic batch; whatever goes wrong with a batch, its events are then published one by one with the same ids. That is
+//! safe because the stream stores an id once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,7 +75,8 @@ pub(crate) async fn publish(
         payload: Bytes::from(event.encode()),
     });
     let config = &shared.config;
-    let policy = Policy::new(config.retry_first_delay, config.retry_max_delay).with_max_elapsed(config.publish_max_elapsed);
+    let policy =
+        Policy::new(config.retry_first_delay, config.retry_max_delay).with_max_elapsed(config.publish_max_elapsed);
     let deadline = Instant::now() + config.publish_max_elapsed;
     let floor = shared.guard.floor();
     let maybe_stored = AtomicBool::new(false);
@@ -123,7 +125,9 @@ pub(crate) async fn run(shared: Arc<Shared>, mut entries: mpsc::Receiver<Entry>,
                 group.push(entry);
             }
             let failure = Failure::from(refusal);
-            group.drain(..).for_each(|entry| entry.end(Err(failure.clone())));
+            for entry in group.drain(..) {
+                entry.end(Err(failure.clone()));
+            }
             continue;
         }
         // More may have come while that was seen to.
@@ -135,7 +139,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut entries: mpsc::Receiver<Entry>,
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
-            () = publish_group(&shared, group.drain(..).collect()) => {}
+            () = publish_group(&shared, std::mem::take(&mut group)) => {}
         }
     }
 }
@@ -233,7 +237,7 @@ mod tests {
     fn entry(id: &str, maybe_stored: bool) -> (Entry, oneshot::Receiver<Result<Published, Failure>>) {
         let (answer, outcome) = oneshot::channel();
         let message = Message { id: id.to_owned(), subject: "hw.v1.test".to_owned(), payload: Bytes::new() };
-        let deadline = Instant::now() + std::time::Duration::from_secs(60);
+        let deadline = Instant::now() + std::time::Duration::from_mins(1);
         (Entry { message: Arc::new(message), floor: 0, maybe_stored, deadline, answer }, outcome)
     }
 

@@ -61,7 +61,7 @@ impl Puller {
         connections.borrow_and_update();
         let inbox = link.client.new_inbox();
         let subscriber = link.client.subscribe(inbox.clone()).await;
-        let subscriber = subscriber.map_err(|error| Error::unavailable("subscribe to NATS", with_sources(&error)))?;
+        let subscriber = subscriber.map_err(|error| Error::unavailable("subscribe to NATS", &with_sources(&error)))?;
         Ok(Self {
             subject: format!("$JS.API.CONSUMER.MSG.NEXT.{}.{consumer}", config.stream),
             link: link.clone(),
@@ -93,7 +93,7 @@ impl Puller {
         }
         let payload = request.to_string().into();
         let sent = self.link.client.publish_with_reply(self.subject.clone(), self.inbox.clone(), payload).await;
-        sent.map_err(|error| Error::unavailable("ask for events", with_sources(&error)))?;
+        sent.map_err(|error| Error::unavailable("ask for events", &with_sources(&error)))?;
         if self.outstanding == 0 {
             self.heard = Instant::now();
         }

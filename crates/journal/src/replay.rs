@@ -104,8 +104,8 @@ impl Replay {
         if outstanding < wanted && outstanding <= batch / 2 {
             puller.request(batch.min(wanted - outstanding)).await?;
         }
-        let mut pulled = tokio::time::timeout_at(deadline, puller.next()).await.ok();
-        while let Some(one) = pulled {
+        let mut came = tokio::time::timeout_at(deadline, puller.next()).await.ok();
+        while let Some(one) = came {
             match one {
                 Pulled::Message(message) => {
                     let (recorded, _) = self.shared.link.recorded(*message)?;
@@ -117,12 +117,12 @@ impl Replay {
                 Pulled::Lost(reason) => {
                     self.puller = None;
                     if self.batch.is_empty() {
-                        return Err(Error::unavailable("read the journal", reason));
+                        return Err(Error::unavailable("read the journal", &reason));
                     }
                 }
             }
             let enough = self.batch.len() >= max || self.is_complete();
-            pulled = if enough { None } else { self.puller.as_mut().and_then(Puller::ready) };
+            came = if enough { None } else { self.puller.as_mut().and_then(Puller::ready) };
         }
         Ok(())
     }
@@ -155,12 +155,18 @@ impl Replay {
         let last = self.next - 1;
         let (guard, stream) = (&self.shared.guard, &self.shared.config.stream);
         if head.n < last {
-            guard.diverge(format!("the stream {stream} ends with event {}, but a reader wants to go on after {last}", head.n));
+            guard.diverge(&format!(
+                "the stream {stream} ends with event {}, but a reader wants to go on after {last}",
+                head.n
+            ));
         } else if let Some(last_id) = &self.last_id
             && let Some(there) = self.shared.link.read(stream, last).await?
             && there.message_id != *last_id
         {
-            guard.diverge(format!("event {last} of the stream {stream} is {}, it was {last_id} before", there.message_id));
+            guard.diverge(&format!(
+                "event {last} of the stream {stream} is {}, it was {last_id} before",
+                there.message_id
+            ));
         }
         guard.diverged().map_or(Ok(()), |reason| Err(Error::Diverged(reason)))
     }

@@ -41,7 +41,14 @@ struct Version {
 /// Looks at the server and at the stream; [`Error::Unsafe`] with every fault when they must not be used.
 pub(crate) async fn look(link: &Link, config: &Config) -> Result<Look, Error> {
     let connection = connection(link)?;
-    let info = link.stream(&config.stream).await?;
+    let info = match link.stream(&config.stream).await {
+        // Waiting for a stream on a server that must not be used anyway would only hide why.
+        Err(missing @ Error::Missing { .. }) => {
+            let faults = server_faults(link, config, None).await?;
+            return Err(if faults.is_empty() { missing } else { Error::Unsafe(faults) });
+        }
+        found => found?,
+    };
     let mut faults = server_faults(link, config, Some(&info)).await?;
     faults.extend(stream_faults(config, &info.config));
     if link.current().as_ref() != Some(&connection) {
@@ -64,7 +71,7 @@ pub(crate) async fn same_journal(
 ) -> Result<(), Error> {
     let name = &config.stream;
     let diverged = |reason: String| {
-        guard.diverge(reason);
+        guard.diverge(&reason);
         Error::Diverged(guard.diverged().unwrap_or_default())
     };
     if found.incarnation != opened.incarnation {
@@ -111,7 +118,7 @@ pub(crate) async fn server_faults(
     let mut faults: Vec<String> = version_fault(&own.name, &info.version).into_iter().collect();
     let monitors = match config.monitors() {
         Ok(monitors) => monitors,
-        Err(problem) => return Err(Error::refused("read `nats.monitor_url`", problem)),
+        Err(problem) => return Err(Error::refused("read `nats.monitor_url`", &problem)),
     };
     let asked = monitors.iter().map(|url| monitor::varz(url, config.connect_timeout));
     let answers: Vec<Result<Varz, String>> = futures::future::join_all(asked).await;
@@ -147,7 +154,10 @@ pub(crate) fn stream_faults(config: &Config, found: &stream::Config) -> Vec<Stri
         return Vec::new();
     }
     let name = &config.stream;
-    vec![format!("the stream {name} is not as `gateway init` makes it: {}; set it back with `nats stream edit {name}`", drift.join(", "))]
+    vec![format!(
+        "the stream {name} is not as `gateway init` makes it: {}; set it back with `nats stream edit {name}`",
+        drift.join(", ")
+    )]
 }
 
 /// The connection that is there now.

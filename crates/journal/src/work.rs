@@ -115,7 +115,9 @@ impl Work {
         let Some(puller) = self.puller.take() else { return };
         for message in puller.close().await {
             match self.delivery(message) {
-                Ok(delivery) => drop(delivery.give_back().await),
+                Ok(delivery) => {
+                    let _ended = delivery.give_back().await;
+                }
                 Err(error) => tracing::debug!("left a delivery to its time limit: {error}"),
             }
         }
@@ -127,17 +129,16 @@ impl Work {
     }
 
     async fn advance(&mut self, free: usize) -> Result<Option<Delivery>, Error> {
-        let puller = match &mut self.puller {
-            Some(puller) => puller,
-            None => {
-                // Asked for first, since a request to a consumer that is not there gets no answer.
-                self.shared.link.consumer(&self.shared.config.stream, self.consumer.as_str()).await?;
-                let opened = Puller::open(&self.shared.link, &self.shared.config, self.consumer.as_str(), 0).await?;
-                if self.said.take().is_some() {
-                    tracing::info!("taking deliveries of {} again", self.consumer);
-                }
-                self.puller.insert(opened)
+        let puller = if let Some(puller) = &mut self.puller {
+            puller
+        } else {
+            // Asked for first, since a request to a consumer that is not there gets no answer.
+            self.shared.link.consumer(&self.shared.config.stream, self.consumer.as_str()).await?;
+            let opened = Puller::open(&self.shared.link, &self.shared.config, self.consumer.as_str(), 0).await?;
+            if self.said.take().is_some() {
+                tracing::info!("taking deliveries of {} again", self.consumer);
             }
+            self.puller.insert(opened)
         };
         let outstanding = puller.outstanding();
         // One request for many, unless nothing is asked for: a request for each slot that gets free would double the
@@ -150,7 +151,7 @@ impl Work {
             Pulled::Expired => Ok(None),
             Pulled::Lost(reason) => {
                 self.puller = None;
-                Err(Error::unavailable(format!("take deliveries of {}", self.consumer), reason))
+                Err(Error::unavailable(format!("take deliveries of {}", self.consumer), &reason))
             }
         }
     }

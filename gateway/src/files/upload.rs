@@ -20,6 +20,10 @@ use crate::error::{Code, Error, Result};
 /// The `source` of the gateway's events.
 pub(crate) const SOURCE: &str = "/highwater/gateway";
 
+/// Chunks are copied in pieces of at most so many bytes. Without that, each would keep alive the buffer of its connection,
+/// which is up to twice as large, for as long as its slice is in memory; and the connection would need a new one each time.
+const PIECE_BYTES: usize = 256 * 1024;
+
 /// How long an upload may take to clean up once everything is being let go of.
 const LET_GO: Duration = Duration::from_secs(3);
 
@@ -126,7 +130,11 @@ impl Writing {
         self.received = self.received.saturating_add(chunk.len() as u64);
         self.file.check_so_far(self.received, self.files.limits().max_file_bytes)?;
         match &mut self.sink {
-            Sink::Node { upload, .. } => upload.write(chunk).await?,
+            Sink::Node { upload, .. } => {
+                for piece in chunk.chunks(PIECE_BYTES) {
+                    upload.write(Bytes::copy_from_slice(piece)).await?;
+                }
+            }
             Sink::Again { hash, .. } => hash.update(&chunk),
         }
         Ok(())

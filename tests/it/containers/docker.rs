@@ -38,9 +38,9 @@ impl DockerCompose {
         let mut command = Command::new(&self.0[0]);
         command.args(&self.0[1..]).arg("--file").arg(root().join("compose/docker-compose.yml"));
         command.arg("--env-file").arg(env_file).args(args);
-        variables.keys().for_each(|name| {
+        for name in variables.keys() {
             command.env_remove(name);
-        });
+        }
         command.output().unwrap()
     }
 }

@@ -36,7 +36,9 @@ pub(super) async fn publish(shared: &Shared, entries: Vec<Entry>) -> Vec<Entry> 
             entries
         }
         Outcome::Failed(failure) => {
-            entries.into_iter().for_each(|entry| entry.end(Err(failure.clone())));
+            for entry in entries {
+                entry.end(Err(failure.clone()));
+            }
             Vec::new()
         }
     }

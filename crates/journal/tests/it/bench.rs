@@ -46,6 +46,8 @@ impl Bench {
             request_timeout: Duration::from_secs(2),
             publish_timeout: Duration::from_secs(2),
             publish_max_elapsed: Duration::from_secs(30),
+            // Small ones too, since it is batches that can go wrong in many ways.
+            publish_batch_min: 3,
             retry_first_delay: Duration::from_millis(10),
             retry_max_delay: Duration::from_millis(200),
             check_interval: Duration::from_millis(200),

@@ -98,7 +98,8 @@ async fn no_more_is_taken_than_can_start() -> Result<()> {
     let bench = Bench::start().await?;
     let journal = bench.open().await?;
     publish(&bench, &journal, 20).await?;
-    let (slots, most, now) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (slots, most, now) =
+        (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (inside, peak, gate) = (Arc::clone(&now), Arc::clone(&most), Arc::clone(&slots));
     let handler = move |delivery: Delivery| {
         let (inside, peak, gate) = (Arc::clone(&inside), Arc::clone(&peak), Arc::clone(&gate));
@@ -230,7 +231,7 @@ async fn only_a_quarter_waits_in_backoff() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_soft_shutdown_ends_what_was_started_and_gives_back_the_rest() -> Result<()> {
     let mut bench = Bench::empty().await?;
-    bench.config.ack_wait = Duration::from_secs(60);
+    bench.config.ack_wait = Duration::from_mins(1);
     bench.init().await?;
     let journal = bench.open().await?;
     let (at_work, slots) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));

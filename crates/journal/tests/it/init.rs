@@ -35,7 +35,10 @@ async fn a_missing_stream_of_a_cluster_with_markers_is_a_lost_one() -> Result<()
     let error = journal::init(&bench.config, plan, &bench.shutdown).await.unwrap_err();
     assert!(matches!(error, Error::Lost { .. }));
     let sentence = error.to_string();
-    assert!(sentence.contains("these nodes already belong to a cluster: a. The journal is lost: restore it"), "{sentence}");
+    assert!(
+        sentence.contains("these nodes already belong to a cluster: a. The journal is lost: restore it"),
+        "{sentence}"
+    );
     // With the stream there, markers are as they should be.
     bench.init().await?;
     journal::init(&bench.config, plan, &bench.shutdown).await?;

@@ -38,7 +38,8 @@ async fn every_acknowledged_event_is_stored_once_though_the_server_is_killed() -
     }
     for kill in 1..=KILLS {
         let reached = kill * BETWEEN_KILLS;
-        eventually("events are acknowledged", async || (acknowledged.load(Ordering::Relaxed) >= reached).then_some(())).await;
+        eventually("events are acknowledged", async || (acknowledged.load(Ordering::Relaxed) >= reached).then_some(()))
+            .await;
         bench.server.kill()?;
         bench.server.restart(Sync::Always).await?;
     }

@@ -11,4 +11,3 @@ mod kv;
 mod publish;
 mod replay;
 mod safety;
-mod speed;

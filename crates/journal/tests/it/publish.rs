@@ -86,11 +86,25 @@ async fn an_event_that_is_refused_does_not_take_its_batch_with_it() -> Result<()
     let published = join_all(events.iter().map(|event| journal.publish(event))).await;
     for (index, outcome) in published.iter().enumerate() {
         match outcome {
-            Err(PublishError::Rejected { reason }) if index == 10 => assert!(reason.contains("message size"), "{reason}"),
+            Err(PublishError::Rejected { reason }) if index == 10 => {
+                assert!(reason.contains("message size"), "{reason}");
+            }
             outcome => assert!(outcome.is_ok() && index != 10, "{index}: {outcome:?}"),
         }
     }
     assert_eq!(journal.head().await?.n, 20);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_too_large_for_the_server_goes_one_by_one() -> Result<()> {
+    let bench = Bench::on(Server::start_with(Sync::AlwaysSmallBatches).await?);
+    bench.init().await?;
+    let journal = bench.open().await?;
+    let events: Vec<Event> = (0..120).map(|n| bench.upload(n)).collect();
+    let published = try_join_all(events.iter().map(|event| journal.publish(event))).await?;
+    assert!(published.iter().all(|published| !published.duplicate));
+    assert_eq!(everything(&journal).await?.len(), 120);
     Ok(())
 }
 
@@ -116,7 +130,8 @@ async fn a_full_journal_says_so_and_keeps_what_it_has() -> Result<()> {
 async fn without_a_server_the_outcome_is_unknown_and_a_server_that_returns_in_time_is_used() -> Result<()> {
     let mut bench = Bench::start().await?;
     let patient = bench.open().await?;
-    let (shutdown, config) = (Shutdown::new(), Config { publish_max_elapsed: Duration::from_secs(2), ..bench.config.clone() });
+    let (shutdown, config) =
+        (Shutdown::new(), Config { publish_max_elapsed: Duration::from_secs(2), ..bench.config.clone() });
     let hasty = Journal::open(&config, &shutdown, &Tasks::new(shutdown.clone())).await?;
     patient.publish(&bench.upload(0)).await?;
     bench.server.kill()?;

@@ -160,7 +160,7 @@ async fn a_stream_that_was_made_again_is_another_journal() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_lost_its_tail() -> Result<()> {
     let mut bench = Bench::start().await?;
-    bench.config.check_interval = Duration::from_secs(3600);
+    bench.config.check_interval = Duration::from_hours(1);
     let journal = bench.open().await?;
     publish(&bench, &journal, 5).await?;
     bench.server.kill()?;

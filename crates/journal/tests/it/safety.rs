@@ -63,12 +63,12 @@ async fn stream_with(edit: impl FnOnce(&mut stream::Config)) -> Result<Bench> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_is_not_as_init_makes_it() -> Result<()> {
     let bench = stream_with(|config| {
-        config.max_age = Duration::from_secs(3600);
+        config.max_age = Duration::from_hours(1);
         config.discard = stream::DiscardPolicy::Old;
         config.deny_delete = false;
         config.deny_purge = false;
         config.allow_direct = false;
-        config.duplicate_window = Duration::from_secs(60);
+        config.duplicate_window = Duration::from_mins(1);
         config.persist_mode = Some(stream::PersistenceMode::Async);
         config.allow_atomic_publish = false;
     })
@@ -109,7 +109,8 @@ async fn a_stream_of_somebody_else_or_of_a_later_version() -> Result<()> {
     let sentence = refusal(&bench).await;
     assert!(sentence.contains("the stream HIGHWATER was not made by Highwater"), "{sentence}");
 
-    let bench = stream_with(|config| drop(config.metadata.insert("highwater_schema".to_owned(), "2".to_owned()))).await?;
+    let bench =
+        stream_with(|config| drop(config.metadata.insert("highwater_schema".to_owned(), "2".to_owned()))).await?;
     let sentence = refusal(&bench).await;
     assert!(sentence.contains("a newer version of Highwater is needed"), "{sentence}");
     Ok(())
@@ -143,7 +144,7 @@ async fn drift_while_it_is_open_stops_writes() -> Result<()> {
     let journal = bench.open().await?;
     let jetstream = bench.jetstream().await?;
     let config = jetstream.get_stream(&bench.config.stream).await?.cached_info().config.clone();
-    jetstream.update_stream(stream::Config { max_age: Duration::from_secs(9000), ..config }).await?;
+    jetstream.update_stream(stream::Config { max_age: Duration::from_mins(150), ..config }).await?;
     let error = eventually("the drift is seen", async || journal.publish(&bench.upload(0)).await.err()).await;
     assert_eq!(error.reason(), JOURNAL_UNSAFE);
     assert!(error.to_string().contains("the age limit"), "{error}");
@@ -199,7 +200,7 @@ async fn another_event_at_the_checkpoint() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acknowledgement_at_or_below_the_checkpoint() -> Result<()> {
     let mut bench = Bench::start().await?;
-    bench.config.check_interval = Duration::from_secs(3600);
+    bench.config.check_interval = Duration::from_hours(1);
     let journal = bench.open().await?;
     let event = bench.upload(0);
     journal.publish(&event).await?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -12,11 +12,13 @@ use tokio::time::Instant;
 /// How long anything that is waited for may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Whether the server fsyncs before it acknowledges.
+/// How the server is configured, above all: whether it fsyncs before it acknowledges.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Sync {
     Always,
     Default,
+    /// And takes at most ten messages in a batch.
+    AlwaysSmallBatches,
 }
 
 /// Killed on drop, with its data.
@@ -53,8 +55,8 @@ impl Server {
 
     pub(crate) async fn start_with(sync: Sync) -> Result<Self> {
         let dir = TempDir::with_prefix("journal-test-")?;
-        let child = spawn(&dir, "127.0.0.1:-1", "127.0.0.1:-1", sync)?;
-        let ports = ports(&dir, child.id()).await;
+        let mut child = spawn(&dir, "127.0.0.1:-1", "127.0.0.1:-1", sync)?;
+        let ports = ports(&dir, &mut child).await?;
         let (Some(url), Some(monitor_url)) = (ports.nats.first(), ports.monitoring.first()) else {
             bail!("nats-server names no ports");
         };
@@ -113,6 +115,7 @@ fn spawn(dir: &TempDir, listen: &str, http: &str, sync: Sync) -> Result<Child> {
     let sync = match sync {
         Sync::Always => "sync_interval: always",
         Sync::Default => "",
+        Sync::AlwaysSmallBatches => "sync_interval: always\n  limits { batch { max_msgs: 10 } }",
     };
     let root = dir.path().display();
     let config = format!(
@@ -131,9 +134,15 @@ fn spawn(dir: &TempDir, listen: &str, http: &str, sync: Sync) -> Result<Child> {
         .context("run nats-server: install 2.15.1 or newer with `go install github.com/nats-io/nats-server/v2@v2.15.1` and put it on PATH")
 }
 
-async fn ports(dir: &TempDir, pid: u32) -> Ports {
-    let file: PathBuf = dir.path().join(format!("nats-server_{pid}.ports"));
-    let read = async || serde_json::from_slice(&std::fs::read(&file).ok()?).ok();
+async fn ports(dir: &TempDir, child: &mut Child) -> Result<Ports> {
+    let file: PathBuf = dir.path().join(format!("nats-server_{}.ports", child.id()));
+    let read = async || {
+        if let Ok(Some(status)) = child.try_wait() {
+            let log = std::fs::read_to_string(dir.path().join("nats.log"));
+            return Some(Err(anyhow!("nats-server ended ({status}): {}", log.unwrap_or_default())));
+        }
+        serde_json::from_slice(&std::fs::read(&file).ok()?).ok().map(Ok)
+    };
     eventually("nats-server tells its ports", read).await
 }
 

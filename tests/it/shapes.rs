@@ -1,0 +1,211 @@
+//! What `--json` prints, field by field, and how the programs end. Scripts rely on it: a change here breaks them.
+
+use std::path::Path;
+use std::process::Output;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Map, Value};
+use sqlx::{Connection as _, PgConnection};
+use tests::{Cluster, Content, run};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Numbers that differ from run to run; everywhere else a number is part of the snapshot.
+const VOLATILE: [&str; 2] = ["stored_bytes", "rows"];
+
+/// What differs from run to run within a text, and what the snapshot has instead.
+struct Redact(Vec<(String, &'static str)>);
+
+impl Redact {
+    fn new(cluster: &Cluster, folder: &Path) -> anyhow::Result<Self> {
+        let gateway = cluster.stack.gateway_addr()?.to_string();
+        let postgres = cluster.stack.addr("postgres")?.to_string();
+        Ok(Self(vec![
+            (folder.display().to_string(), "<folder>"),
+            (gateway, "<gateway>"),
+            (postgres, "<postgres>"),
+        ]))
+    }
+
+    /// Every line as an object with its fields sorted.
+    fn lines(&self, text: &[u8]) -> anyhow::Result<String> {
+        let mut shown = Vec::new();
+        for line in std::str::from_utf8(text)?.lines() {
+            let value: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
+            ensure!(value.is_object(), "no object: {line}");
+            shown.push(serde_json::to_string_pretty(&self.value("", value))?);
+        }
+        Ok(shown.join("\n"))
+    }
+
+    fn value(&self, key: &str, value: Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let mut fields: Vec<(String, Value)> = fields.into_iter().collect();
+                fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+                let fields = fields.into_iter().map(|(key, value)| {
+                    let value = self.value(&key, value);
+                    (key, value)
+                });
+                Value::Object(Map::from_iter(fields))
+            }
+            Value::Array(list) => list.into_iter().map(|value| self.value(key, value)).collect(),
+            Value::Number(number) if VOLATILE.contains(&key) && number.is_u64() => "<number>".into(),
+            Value::String(text) => self.text(key, &text).into(),
+            other => other,
+        }
+    }
+
+    fn text(&self, key: &str, text: &str) -> String {
+        if let Some((incarnation, n)) = text.split_once('-')
+            && is_hex(incarnation, 32)
+            && n.parse::<u64>().is_ok()
+        {
+            return "<sequence>".to_owned();
+        }
+        let kind = match key {
+            // The content of the test is fixed, and so is its digest.
+            "sha256" => None,
+            "node" if text.starts_with("node-") => Some("<node>"),
+            _ if is_hex(text, 64) => Some("<digest>"),
+            _ if is_hex(text, 32) => Some("<incarnation>"),
+            _ if text.contains('-') && text.parse::<uuid::Uuid>().is_ok() => Some("<uuid>"),
+            _ if OffsetDateTime::parse(text, &Rfc3339).is_ok() => Some("<time>"),
+            _ => None,
+        };
+        let kept = || self.0.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+        kind.map_or_else(kept, str::to_owned)
+    }
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The output of a program that ended well and said nothing else.
+fn answer(output: &Output) -> anyhow::Result<&[u8]> {
+    ensure!(output.status.code() == Some(0), "{output:?}");
+    ensure!(output.stderr.is_empty(), "with --json nothing else is said: {output:?}");
+    Ok(&output.stdout)
+}
+
+/// The one line of a program that failed.
+fn error(output: &Output, code: i32) -> anyhow::Result<&[u8]> {
+    ensure!(output.status.code() == Some(code), "not {code}: {output:?}");
+    ensure!(output.stdout.is_empty(), "no answer: {output:?}");
+    ensure!(output.stderr.iter().filter(|byte| **byte == b'\n').count() == 1, "one line: {output:?}");
+    Ok(&output.stderr)
+}
+
+#[test]
+fn answers_of_every_command_have_a_fixed_shape() {
+    run(
+        |b| b,
+        async |cluster| {
+            let folder = tempfile::tempdir()?;
+            let redact = Redact::new(cluster, folder.path())?;
+            let (source, target) = (folder.path().join("june.txt"), folder.path().join("copy.txt"));
+            std::fs::write(&source, Content::new(1, 5000).bytes())?;
+            let (source, target) = (source.display().to_string(), target.display().to_string());
+            let said = async |args: &[&str]| -> anyhow::Result<String> {
+                let output = cluster.highwater(&[args, &["--json"]].concat()).await?;
+                redact.lines(answer(&output).with_context(|| args.join(" "))?)
+            };
+            let put = ["put", &source, "reports/june.txt", "--content-type", "text/plain", "--actor", "alice"];
+            insta::assert_snapshot!("put", said(&put).await?);
+            cluster.settle().await;
+            insta::assert_snapshot!("get", said(&["get", "reports/june.txt", &target]).await?);
+            assert_eq!(std::fs::read(&target)?, Content::new(1, 5000).bytes());
+            insta::assert_snapshot!("stat", said(&["stat", "reports/june.txt"]).await?);
+            insta::assert_snapshot!("events", said(&["events", "reports/june.txt"]).await?);
+            cluster.client().await?.put("reports/empty", Content::new(2, 0)).await?;
+            cluster.settle().await;
+            insta::assert_snapshot!("ls", said(&["ls", "reports"]).await?);
+            insta::assert_snapshot!("status", said(&["status"]).await?);
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn errors_have_a_fixed_shape_and_every_kind_an_exit_code() {
+    run(
+        |b| b.replicators(0),
+        async |cluster| {
+            let folder = tempfile::tempdir()?;
+            let redact = Redact::new(cluster, folder.path())?;
+            let missing = folder.path().join("missing.txt").display().to_string();
+            let said = async |code: i32, args: &[&str]| -> anyhow::Result<String> {
+                let output = cluster.highwater(&[args, &["--json"]].concat()).await?;
+                redact.lines(error(&output, code).with_context(|| args.join(" "))?)
+            };
+            insta::assert_snapshot!("usage", said(2, &["ls", "--page-size", "many"]).await?);
+            insta::assert_snapshot!("path_invalid", said(2, &["stat", "a/../b"]).await?);
+            insta::assert_snapshot!("folder_not_found", said(3, &["ls", "nothing/here"]).await?);
+            insta::assert_snapshot!("space_not_found", said(3, &["stat", "a", "--space", "other"]).await?);
+            for command in ["get", "stat", "events"] {
+                insta::assert_snapshot!(format!("file_not_found_{command}"), said(4, &[command, "nothing"]).await?);
+            }
+            insta::assert_snapshot!("local_file_not_found", said(4, &["put", &missing, "a"]).await?);
+            // A gRPC server that is no Highwater: trying again will not help.
+            let (addr, _server) = stranger().await?;
+            let output = cluster.highwater(&["status", "--json", "--addr", &addr]).await?;
+            insta::assert_snapshot!("fatal", redact.lines(error(&output, 7)?)?);
+            cluster.stack.stop("postgres").await?;
+            insta::assert_snapshot!("catalog_unavailable", said(5, &["stat", "a"]).await?);
+            cluster.stack.stop("gateway").await?;
+            insta::assert_snapshot!("gateway_down", said(5, &["status"]).await?);
+            let text = cluster.highwater(&["status"]).await?;
+            assert_eq!(text.status.code(), Some(5), "{text:?}");
+            assert!(text.stdout.is_empty() && !text.stderr.starts_with(b"{"), "words for people: {text:?}");
+            Ok(())
+        },
+    );
+}
+
+/// A gRPC server that offers nothing but health.
+async fn stranger() -> anyhow::Result<(String, tokio::task::JoinSet<()>)> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let addr = format!("http://{}", listener.local_addr()?);
+    let (_, health) = tonic_health::server::health_reporter();
+    let mut server = tokio::task::JoinSet::new();
+    server.spawn(async move {
+        let connections = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        tonic::transport::Server::builder().add_service(health).serve_with_incoming(connections).await.unwrap();
+    });
+    Ok((addr, server))
+}
+
+#[test]
+fn verify_has_a_fixed_shape_and_exit_codes() {
+    run(
+        |b| b.replicators(0),
+        async |cluster| {
+            let folder = tempfile::tempdir()?;
+            let redact = Redact::new(cluster, folder.path())?;
+            let mut client = cluster.client().await?;
+            client.put("a", Content::new(1, 5000)).await?;
+            let output = cluster.projector(&["verify", "--json"]).await?;
+            ensure!(output.status.code() == Some(0), "{output:?}");
+            insta::assert_snapshot!("verify_equal", redact.lines(&output.stdout)?);
+
+            let mut database = PgConnection::connect(&cluster.stack.database_url()?).await?;
+            let generation: i32 =
+                sqlx::query_scalar("SELECT generation::int4 FROM highwater.active").fetch_one(&mut database).await?;
+            let flip = format!("UPDATE highwater_g{generation}.blobs SET size_bytes = size_bytes + 1");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(flip)).execute(&mut database).await?;
+            database.close().await?;
+            let output = cluster.projector(&["verify", "--json"]).await?;
+            ensure!(output.status.code() == Some(1), "{output:?}");
+            insta::assert_snapshot!("verify_different", redact.lines(&output.stdout)?);
+
+            cluster.stack.stop("postgres").await?;
+            let output = cluster.projector(&["verify", "--json"]).await?;
+            ensure!(output.status.code() == Some(2), "{output:?}");
+            ensure!(output.stdout.is_empty(), "{output:?}");
+            let last = output.stderr.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().context("no line")?;
+            insta::assert_snapshot!("verify_could_not_compare", redact.lines(last)?);
+            Ok(())
+        },
+    );
+}
