@@ -115,12 +115,10 @@ impl<'a> Builds<'a> {
 
 async fn open_journal(config: &Config, process: &Process) -> Result<Journal, Error> {
     let opening = Journal::open(&config.nats, &process.shutdown, &process.tasks);
-    match tokio::time::timeout(config.projector.tool_patience, opening).await {
-        Ok(opened) => opened.map_err(|error| Error::Journal(error).halting()),
-        Err(_) => {
-            let patience = runtime::config::duration::format(config.projector.tool_patience);
-            let reason = format!("it was not there within {patience}");
-            Err(Error::Journal(journal::Error::Unavailable { what: "open the journal".to_owned(), reason }))
-        }
-    }
+    let Ok(opened) = tokio::time::timeout(config.projector.tool_patience, opening).await else {
+        let patience = runtime::config::duration::format(config.projector.tool_patience);
+        let reason = format!("it was not there within {patience}");
+        return Err(Error::Journal(journal::Error::Unavailable { what: "open the journal".to_owned(), reason }));
+    };
+    opened.map_err(|error| Error::Journal(error).halting())
 }

@@ -125,7 +125,8 @@ impl Error {
     pub(crate) fn passes(&self) -> bool {
         use runtime::retry::Transient as _;
         match self {
-            Self::Catalog(catalog::Error::Fenced { .. }) => true,
+            // Refused: what was found a moment ago was switched or dropped by a rebuild since.
+            Self::Catalog(catalog::Error::Fenced { .. } | catalog::Error::Refused { .. }) => true,
             Self::Catalog(error) => error.is_transient(),
             Self::Journal(error) => error.is_transient(),
             Self::Halt(_) | Self::Cancelled(_) | Self::Refused { .. } => false,
@@ -135,8 +136,8 @@ impl Error {
     /// Makes of a final error of a library the halt that it is for `run`.
     pub(crate) fn halting(self) -> Self {
         match self {
-            Self::Catalog(catalog::Error::Cancelled(cancelled)) => Self::Cancelled(cancelled),
-            Self::Journal(journal::Error::Cancelled(cancelled)) => Self::Cancelled(cancelled),
+            Self::Catalog(catalog::Error::Cancelled(cancelled))
+            | Self::Journal(journal::Error::Cancelled(cancelled)) => Self::Cancelled(cancelled),
             Self::Journal(journal::Error::Gap { expected, found }) => Self::Halt(Halt::Gap { expected, found }),
             Self::Catalog(error) => Self::Halt(Halt::Catalog(error)),
             Self::Journal(error) => Self::Halt(Halt::Journal(error)),

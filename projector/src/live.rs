@@ -20,7 +20,7 @@ pub(crate) async fn run(config: &Config, process: &Process) -> Result<(), Error>
     loop {
         match follow(config, process, &journal, &mut backoff).await {
             Err(error) if error.passes() => {
-                tracing::warn!("lost the catalog, opening it again: {error}");
+                tracing::warn!("cannot go on folding, beginning again at the checkpoint: {error}");
             }
             Err(error) => {
                 return match error.halting() {

@@ -67,23 +67,21 @@ pub(crate) fn compared(compared: &Compared, json: bool) -> String {
         return line(&VerifyReport::of(compared));
     }
     let n = compared.at.n;
-    let mut text = String::new();
-    for difference in &compared.differences {
-        text.push_str(&words(difference));
-    }
     let (rows, differing, shown) = (compared.rows(), compared.differing(), compared.differences.len());
-    if compared.is_equal() {
-        text.push_str(&format!("equal: the catalog is what the journal says up to event {n}; {rows} rows compared\n"));
+    let mut lines: Vec<String> = compared.differences.iter().map(words).collect();
+    lines.push(if compared.is_equal() {
+        format!("equal: the catalog is what the journal says up to event {n}; {rows} rows compared")
     } else {
-        text.push_str(&format!(
-            "different: {differing} of {rows} rows are not what the journal says up to event {n}; {shown} are shown\n"
-        ));
-    }
+        format!(
+            "different: {differing} of {rows} rows are not what the journal says up to event {n}; {shown} are shown"
+        )
+    });
     for table in &compared.tables {
-        text.push_str(&format!("  {:<12} {:>10} rows {:>10} differing\n", table.table, table.rows, table.differing));
+        lines.push(format!("  {:<12} {:>10} rows {:>10} differing", table.table, table.rows, table.differing));
     }
-    text.push_str(&format!("live    {}\nrebuilt {}\n", compared.digest_live, compared.digest_rebuilt));
-    text
+    lines.push(format!("live    {}", compared.digest_live));
+    lines.push(format!("rebuilt {}", compared.digest_rebuilt));
+    text(&lines)
 }
 
 /// What `rebuild` prints.
@@ -100,18 +98,15 @@ pub(crate) fn rebuilt(rebuilt: &Rebuilt, json: bool) -> String {
             verified: rebuilt.compared.as_ref().map(VerifyReport::of),
         });
     }
-    let mut text =
-        format!("folded {} events in {:.1} s, {:.0} a second\n", pace.events, pace.seconds, pace.per_second());
-    if let Some(compared) = &rebuilt.compared {
-        text.push_str(&self::compared(compared, false));
-    }
     let generation = rebuilt.generation;
-    text.push_str(&if rebuilt.switched {
-        format!("{generation} answers reads from now on, at event {n}\n")
+    let folded = format!("folded {} events in {:.1} s, {:.0} a second", pace.events, pace.seconds, pace.per_second());
+    let ended = if rebuilt.switched {
+        format!("{generation} answers reads from now on, at event {n}")
     } else {
-        format!("{generation} was dropped again; the live catalog is as it was\n")
-    });
-    text
+        format!("{generation} was dropped again; the live catalog is as it was")
+    };
+    let found = rebuilt.compared.as_ref().map(|compared| self::compared(compared, false)).unwrap_or_default();
+    format!("{folded}\n{found}{ended}\n")
 }
 
 /// What `migrate` prints.
@@ -143,10 +138,14 @@ fn line(report: &impl Serialize) -> String {
     line
 }
 
+fn text(lines: &[String]) -> String {
+    format!("{}\n", lines.join("\n"))
+}
+
 fn words(difference: &Difference) -> String {
     let side = |row: &Option<String>| row.clone().unwrap_or_else(|| "no such row".to_owned());
     let Difference { table, key, left, right } = difference;
-    format!("{table} {key}\n  live    {}\n  rebuilt {}\n", side(left), side(right))
+    format!("{table} {key}\n  live    {}\n  rebuilt {}", side(left), side(right))
 }
 
 fn rounded(seconds: f64) -> f64 {

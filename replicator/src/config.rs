@@ -14,8 +14,7 @@ use serde::Deserialize;
 /// The commented defaults.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
 
-/// So many copies fit into one event, whose list may have 32 KiB: one takes 38 bytes for each of its two quoted ids'
-/// longest forms at most, and less than 12 for the rest.
+/// So many copies, at up to 86 bytes of JSON each, fit into one event, whose list may have 32 KiB; a test encodes them.
 const MAX_CONFIRMED_AT_ONCE: usize = 360;
 
 /// Everything that can be set.

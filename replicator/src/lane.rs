@@ -29,7 +29,7 @@ const MAX_DOUBLINGS: u32 = 16;
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) target: NodeId,
-    pub(crate) lane: Consumers,
+    pub(crate) consumers: Consumers,
     /// Copies at once.
     pub(crate) concurrency: usize,
     pub(crate) settings: Replicator,
@@ -60,7 +60,7 @@ enum Failure {
 impl Lane {
     /// Works until the soft shutdown, then ends what is under way.
     pub(crate) async fn run(self: Arc<Self>) -> Result<(), journal::Error> {
-        let work = self.journal.work(&consumer_name(&self.target, self.lane), &self.shutdown).await?;
+        let work = self.journal.work(&consumer_name(&self.target, self.consumers), &self.shutdown).await?;
         let at_rest = usize::from(self.settings.max_waiting) + self.settings.confirm_queue;
         let slots = Slots { started: self.concurrency, unended: self.concurrency + at_rest };
         let gate = || self.open();

@@ -55,7 +55,7 @@ fn lane(
     let settings = config.replicator.clone();
     Lane {
         target: target.clone(),
-        lane: name.lane(),
+        consumers: name.lane(),
         concurrency: settings.concurrency(name),
         node_ids: config.node_ids(),
         nodes: nodes.clone(),

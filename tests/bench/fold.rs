@@ -25,8 +25,11 @@ pub(crate) async fn measure(cluster: &Cluster) -> anyhow::Result<Vec<Vec<String>
         vec!["`projector verify`".to_owned(), format!("{verify:.0} events/s")],
     ];
     for name in ["gateway", "replicator-1", "projector", "nats"] {
-        let figure =
-            format!("{:.1} s of CPU, {} at the peak", cpu_seconds(cluster, name)?, mebibytes(peak_bytes(cluster, name)?));
+        let figure = format!(
+            "{:.1} s of CPU, {} at the peak",
+            cpu_seconds(cluster, name)?,
+            mebibytes(peak_bytes(cluster, name)?)
+        );
         rows.push(vec![format!("{name}, since its start"), figure]);
     }
     Ok(rows)

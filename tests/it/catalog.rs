@@ -119,7 +119,7 @@ fn verify_that_cannot_compare_says_so() {
             cluster.stack.stop("postgres").await?;
             let mut command = cluster.stack.command("projector", ["verify", "--json"])?;
             command.env("HIGHWATER_DATABASE__ACQUIRE_TIMEOUT", "1s");
-            let output = tokio::time::timeout(std::time::Duration::from_secs(60), command.output()).await??;
+            let output = tokio::time::timeout(std::time::Duration::from_mins(1), command.output()).await??;
             assert_eq!(output.status.code(), Some(2), "{output:?}");
             cluster.stack.start("postgres").await
         },

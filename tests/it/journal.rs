@@ -22,8 +22,7 @@ fn said(output: &Output) -> String {
 /// Runs a service that is expected to end by itself.
 async fn refuses(cluster: &Cluster, program: &str, args: &[&str], code: i32, words: &[&str]) -> anyhow::Result<()> {
     let mut command = cluster.stack.command(program, args)?;
-    let output =
-        tokio::time::timeout(Duration::from_secs(60), command.output()).await.context(program.to_owned())??;
+    let output = tokio::time::timeout(Duration::from_mins(1), command.output()).await.context(program.to_owned())??;
     let said = said(&output);
     ensure!(output.status.code() == Some(code), "{program} {args:?} ended with {}: {said}", output.status);
     for word in words {
@@ -62,7 +61,7 @@ fn a_stream_that_forgets_is_refused() {
             }
             let jetstream = jetstream(cluster).await?;
             let mut config = jetstream.get_stream(STREAM).await?.cached_info().config.clone();
-            config.max_age = Duration::from_secs(3600);
+            config.max_age = Duration::from_hours(1);
             jetstream.update_stream(&config).await?;
             for program in ["gateway", "replicator", "projector"] {
                 refuses(cluster, program, &[], 70, &["max_age"]).await?;

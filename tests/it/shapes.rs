@@ -20,11 +20,7 @@ impl Redact {
     fn new(cluster: &Cluster, folder: &Path) -> anyhow::Result<Self> {
         let gateway = cluster.stack.gateway_addr()?.to_string();
         let postgres = cluster.stack.addr("postgres")?.to_string();
-        Ok(Self(vec![
-            (folder.display().to_string(), "<folder>"),
-            (gateway, "<gateway>"),
-            (postgres, "<postgres>"),
-        ]))
+        Ok(Self(vec![(folder.display().to_string(), "<folder>"), (gateway, "<gateway>"), (postgres, "<postgres>")]))
     }
 
     /// Every line as an object with its fields sorted.

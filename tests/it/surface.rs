@@ -182,9 +182,11 @@ async fn slow_upload(
 fn uploads_above_the_limit_are_told_to_come_later() {
     run(
         |b| {
-            b.replicators(0)
-                .env("gateway", "HIGHWATER_LIMITS__MAX_UPLOADS", "1")
-                .env("gateway", "HIGHWATER_LIMITS__QUEUE_WAIT", "100ms")
+            b.replicators(0).env("gateway", "HIGHWATER_LIMITS__MAX_UPLOADS", "1").env(
+                "gateway",
+                "HIGHWATER_LIMITS__QUEUE_WAIT",
+                "100ms",
+            )
         },
         async |cluster| {
             let mut client = cluster.client().await?;

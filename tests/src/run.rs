@@ -40,6 +40,6 @@ pub fn run(setup: impl FnOnce(Builder) -> Builder, test: impl AsyncFnOnce(&Clust
             Err(panic) => resume_unwind(panic),
             Ok(Err(error)) => panic!("{error:#}"),
             Ok(Ok(())) => stopped.unwrap_or_else(|error| panic!("the cluster does not stop: {error:#}")),
-        };
+        }
     });
 }

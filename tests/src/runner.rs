@@ -206,7 +206,7 @@ impl Drop for Runner {
 
 /// Sends a signal, such as `INT`, to a process; to its whole group as a terminal does it when `pid` is negative.
 pub fn signal(name: &str, pid: i64) -> anyhow::Result<()> {
-    let status = Command::new("sh").args(["-c", &format!("kill -{name} -- {pid}")]).status()?;
+    let status = Command::new("sh").args(["-c", &format!("kill -s {name} -- {pid}")]).status()?;
     ensure!(status.success(), "kill -{name} {pid}: {status}");
     Ok(())
 }

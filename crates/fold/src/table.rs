@@ -11,6 +11,10 @@ pub struct Table<K, R> {
     changed: Vec<K>,
 }
 
+/// The key was never loaded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unknown;
+
 #[derive(Debug, Clone)]
 struct Slot<R> {
     row: Option<R>,
@@ -34,9 +38,9 @@ impl<K: Hash + Eq + Clone, R: Clone> Table<K, R> {
         self.slots.contains_key(key)
     }
 
-    /// `Some(None)` when there is no such row, `None` when that is not known.
-    pub(crate) fn get(&self, key: &K) -> Option<Option<&R>> {
-        self.slots.get(key).map(|slot| slot.row.as_ref())
+    /// The row, or that there is none; an error when that is not known.
+    pub(crate) fn get(&self, key: &K) -> Result<Option<&R>, Unknown> {
+        self.slots.get(key).map(|slot| slot.row.as_ref()).ok_or(Unknown)
     }
 
     pub(crate) fn put(&mut self, key: K, row: R) {

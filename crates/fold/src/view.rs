@@ -102,37 +102,37 @@ impl View {
     }
 
     pub(crate) fn space(&self, id: SpaceId) -> Result<Option<&SpaceRow>, Missing> {
-        self.spaces.get(&id).ok_or_else(|| Missing(vec![Key::Space(id)]))
+        self.spaces.get(&id).map_err(|_| Missing(vec![Key::Space(id)]))
     }
 
     pub(crate) fn space_named(&self, name: &SpaceName) -> Result<Option<SpaceId>, Missing> {
-        let known = self.space_names.get(name).ok_or_else(|| Missing(vec![Key::SpaceName(name.clone())]))?;
+        let known = self.space_names.get(name).map_err(|_| Missing(vec![Key::SpaceName(name.clone())]))?;
         Ok(known.copied())
     }
 
     pub(crate) fn child(&self, parent: FolderId, name: &Segment) -> Result<Option<&NameRow>, Missing> {
         match self.names.get(&(parent, name.clone())) {
-            Some(known) => Ok(known),
-            None if self.fresh_folders.contains(&parent) => Ok(None),
-            None => Err(Missing(vec![Key::Child { parent, name: name.clone() }])),
+            Ok(known) => Ok(known),
+            Err(_) if self.fresh_folders.contains(&parent) => Ok(None),
+            Err(_) => Err(Missing(vec![Key::Child { parent, name: name.clone() }])),
         }
     }
 
     pub(crate) fn file(&self, id: FileId) -> Result<Option<&FileRow>, Missing> {
-        self.files.get(&id).ok_or_else(|| Missing(vec![Key::File(id)]))
+        self.files.get(&id).map_err(|_| Missing(vec![Key::File(id)]))
     }
 
     pub(crate) fn blob(&self, id: BlobId) -> Result<Option<&BlobRow>, Missing> {
-        self.blobs.get(&id).ok_or_else(|| Missing(vec![Key::Blob(id)]))
+        self.blobs.get(&id).map_err(|_| Missing(vec![Key::Blob(id)]))
     }
 
     pub(crate) fn replica(&self, blob: BlobId, node: &NodeId) -> Result<Option<&ReplicaRow>, Missing> {
         let key = (blob, node.clone());
-        self.replicas.get(&key).ok_or_else(|| Missing(vec![Key::Replica { blob, node: node.clone() }]))
+        self.replicas.get(&key).map_err(|_| Missing(vec![Key::Replica { blob, node: node.clone() }]))
     }
 
     pub(crate) fn receipt(&self, id: EventId) -> Result<Option<&ReceiptRow>, Missing> {
-        self.receipts.get(&id).ok_or_else(|| Missing(vec![Key::Receipt(id)]))
+        self.receipts.get(&id).map_err(|_| Missing(vec![Key::Receipt(id)]))
     }
 
     // Changes.

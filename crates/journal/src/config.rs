@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_nats::ServerAddr;
-use runtime::config::{Fault, Validate, byte_size, duration};
+use runtime::config::{Fault, Validate, byte_size, duration, redact_url};
 use runtime::retry::Policy;
 use serde::Deserialize;
 use url::Url;
@@ -141,7 +141,7 @@ impl Config {
 
     /// The servers of `url`.
     pub(crate) fn servers(&self) -> Result<Vec<ServerAddr>, String> {
-        list(&self.url).map(|url| url.parse().map_err(|problem| format!("{url:?}: {problem}"))).collect()
+        list(&self.url).map(|url| url.parse().map_err(|problem| format!("{:?}: {problem}", redact_url(url)))).collect()
     }
 
     /// The servers of `url` as text without user names and passwords.
@@ -165,8 +165,8 @@ impl Config {
         }
         let parse = |text: &str| match Url::parse(text) {
             Ok(url) if url.scheme() == "http" && url.has_host() => Ok(url),
-            Ok(_) => Err(format!("{text:?} is not of the form http://host:port")),
-            Err(problem) => Err(format!("{text:?}: {problem}")),
+            Ok(_) => Err(format!("{:?} is not of the form http://host:port", redact_url(text))),
+            Err(problem) => Err(format!("{:?}: {problem}", redact_url(text))),
         };
         list(&self.monitor_url).map(parse).collect()
     }
@@ -224,7 +224,10 @@ impl Validate for Config {
             "user",
             "needs password_file, and the reverse",
         );
-        for (key, problem) in [("url", self.servers().err()), ("monitor_url", self.monitors().err())] {
+        let servers = self.servers().err();
+        // Derived from the servers, it has their problem, which is said already.
+        let monitors = self.monitors().err().filter(|problem| Some(problem) != servers.as_ref());
+        for (key, problem) in [("url", servers), ("monitor_url", monitors)] {
             if let Some(problem) = problem {
                 faults.push(Fault::new(key, problem));
             }

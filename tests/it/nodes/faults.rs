@@ -172,7 +172,7 @@ fn a_missing_object_is_read_from_another_node() {
 #[test]
 fn a_copy_that_cannot_be_made_is_parked_with_its_reason() {
     run(
-        |b| b.replicators(1).env("replicator", "HIGHWATER_REPLICATION__PARK_AFTER", "2"),
+        |b| b.replicators(1).env("replicator", "HIGHWATER_REPLICATOR__PARK_AFTER", "2"),
         async |cluster| {
             let mut client = cluster.client().await?;
             cluster.stack.stop("replicator-1").await?;

@@ -33,22 +33,22 @@ async fn upload_in_two_halves(
     let (send, messages) = mpsc::channel(1);
     let feed = async move {
         send.send(Payload::Metadata(metadata(&path))).await?;
-        let mut sent = 0;
+        let mut so_far = 0;
         let mut chunks = std::pin::pin!(chunks(content));
         while let Some(chunk) = chunks.next().await {
-            if sent == content.size / 2 {
+            if so_far == content.size / 2 {
                 half.send(()).await?;
                 go_on.wait_for(|go| *go).await?;
             }
-            sent += chunk.len() as u64;
+            so_far += chunk.len() as u64;
             send.send(Payload::Chunk(chunk)).await?;
         }
         anyhow::Ok(())
     };
     let messages = ReceiverStream::new(messages).map(|payload| UploadRequest { payload: Some(payload) });
-    let (receipt, fed) = tokio::join!(client.send(messages), feed);
+    let (receipt, all_sent) = tokio::join!(client.send(messages), feed);
     let receipt = receipt?;
-    fed?;
+    all_sent?;
     assert_eq!(receipt.size_bytes, content.size);
     assert_eq!(receipt.sha256, Bytes::copy_from_slice(content.sha256().as_bytes()));
     Ok(())

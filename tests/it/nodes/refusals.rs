@@ -44,8 +44,12 @@ fn a_node_that_is_full_or_refuses_the_key_is_passed_over_at_upload() {
         async |cluster| {
             let proxies = before_the_gateway(cluster).await?;
             let mut client = cluster.client().await?;
-            let answers =
-                [(507, "InsufficientStorage"), (500, "XMinioStorageFull"), (403, "AccessDenied"), (400, "InvalidArgument")];
+            let answers = [
+                (507, "InsufficientStorage"),
+                (500, "XMinioStorageFull"),
+                (403, "AccessDenied"),
+                (400, "InvalidArgument"),
+            ];
             for (status, code) in answers {
                 for size in [5000, 9 * MIB] {
                     for proxy in &proxies[..2] {

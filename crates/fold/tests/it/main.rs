@@ -1,5 +1,7 @@
 //! The fold without any server: given a journal, when an event comes, then this is the state and the outcome.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod journal;
 mod rules;
 mod same_on_every_replay;
