@@ -296,13 +296,13 @@ async fn a_followed_log_goes_on() -> anyhow::Result<()> {
     assert_eq!(lines(1).await.lines().count(), 1, "one line of what was there");
     runner.must(&["stop", "projector"])?;
     let log = runner.must(&["logs", "projector"])?;
-    let followed = eventually("what came is shown", async || {
+    let text = eventually("what came is shown", async || {
         let text = std::fs::read_to_string(&out)?;
         ensure!(text.lines().last() == log.lines().last(), "{text}");
         anyhow::Ok(text)
     })
     .await;
-    ensure!(log.ends_with(&followed) && followed.lines().count() > 1, "{followed}");
+    ensure!(log.ends_with(&text) && text.lines().count() > 1, "{text}");
     follower.kill().await?;
     runner.must(&["down"])?;
     assert_eq!(runner.ended().await?.code(), Some(0));
