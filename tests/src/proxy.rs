@@ -47,7 +47,9 @@ pub enum Act {
 pub struct Rule {
     methods: Vec<Method>,
     key_prefix: String,
+    is_whole_key: bool,
     query: &'static str,
+    skip: usize,
     times: usize,
     act: Act,
 }
@@ -80,12 +82,27 @@ struct Way {
 impl Rule {
     /// Requests with one of these methods for a key that begins like this.
     pub fn new(methods: &[Method], key_prefix: impl Into<String>, act: Act) -> Self {
-        Self { methods: methods.to_vec(), key_prefix: key_prefix.into(), query: "", times: usize::MAX, act }
+        let key_prefix = key_prefix.into();
+        Self { methods: methods.to_vec(), key_prefix, is_whole_key: false, query: "", skip: 0, times: usize::MAX, act }
     }
 
     /// What would store an object or begin to.
     pub fn writes(key_prefix: impl Into<String>, act: Act) -> Self {
         Self::new(&[Method::PUT, Method::POST], key_prefix, act)
+    }
+
+    /// Only those for exactly this key.
+    #[must_use]
+    pub fn exactly(mut self) -> Self {
+        self.is_whole_key = true;
+        self
+    }
+
+    /// Not the first so many of them.
+    #[must_use]
+    pub fn skip(mut self, skip: usize) -> Self {
+        self.skip = skip;
+        self
     }
 
     /// Only those whose query has this in it.
@@ -95,7 +112,7 @@ impl Rule {
         self
     }
 
-    /// Only the first so many of them.
+    /// Only so many of them.
     #[must_use]
     pub fn times(mut self, times: usize) -> Self {
         self.times = times;
@@ -105,7 +122,7 @@ impl Rule {
     fn is_for(&self, request: &Request<Incoming>, key: &str) -> bool {
         self.times > 0
             && self.methods.contains(request.method())
-            && key.starts_with(&self.key_prefix)
+            && if self.is_whole_key { key == self.key_prefix } else { key.starts_with(&self.key_prefix) }
             && request.uri().query().unwrap_or_default().contains(self.query)
     }
 }
@@ -168,6 +185,10 @@ impl Proxy {
 impl Rules {
     fn decide(&mut self, request: &Request<Incoming>, key: &str) -> Option<Act> {
         let rule = self.all.iter_mut().find(|rule| rule.is_for(request, key))?;
+        if rule.skip > 0 {
+            rule.skip -= 1;
+            return None;
+        }
         rule.times -= 1;
         self.hits += 1;
         Some(rule.act.clone())

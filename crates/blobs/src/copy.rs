@@ -95,7 +95,9 @@ pub async fn copy(
     let job = Job { blob, meta, target, options };
     let already_there = !options.first_attempt && job.is_there().await.map_err(|error| CopyError::at(target, error))?;
     if !already_there {
-        job.run(&Sources::new(nodes, sources, target.id())).await?;
+        if let Err(error) = job.run(&Sources::new(nodes, sources, target.id())).await {
+            return Err(job.whose(error).await);
+        }
     }
     if options.check_erased {
         job.undo_if_erased().await?;
@@ -120,6 +122,23 @@ impl Job<'_> {
             Some(digests) if self.blob.size_bytes >= LARGE_BLOB_BYTES => copy_large(self, sources, &digests).await,
             digests => self.copy_whole(sources, digests.as_ref()).await,
         }
+    }
+
+    /// A node that denies access to this key and takes another one is well: then the copy is at fault. Otherwise a single
+    /// key that a policy protects would hold up the whole node for ever.
+    async fn whose(self, error: CopyError) -> CopyError {
+        let CopyError::Node { node, fault: NodeFault::Denied, reason } = &error else { return error };
+        if node != self.target.id() {
+            return error;
+        }
+        let control = format!("highwater-probe/write-{}", self.blob.blob_id);
+        if self.target.put(&control, Bytes::new()).await.is_err() {
+            return error;
+        }
+        if let Err(left) = self.target.delete(&control).await {
+            tracing::debug!(node.id = %node, "left {control} on node {node}: {left}");
+        }
+        CopyError::Blob { reason: format!("node {node} {reason}") }
     }
 
     /// Whether the target has the blob, whole and right, with its slice digests. A target that verifies what it receives
