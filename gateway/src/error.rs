@@ -1,7 +1,7 @@
 //! What a request can end with: one closed list of codes, each with its stable reason word.
 //!
-//! The message is a sentence for the person who sent the request; what went wrong inside is logged here, once, and never
-//! sent.
+//! The message is a sentence for the person who sent the request; what went wrong inside is logged here, once, and
+//! never sent.
 
 mod from;
 
@@ -100,6 +100,8 @@ pub(crate) enum Code {
     ShuttingDown,
     /// The client sent nothing for too long.
     UploadIdle,
+    /// The client took nothing for too long.
+    DownloadIdle,
     /// The upload as a whole takes too long.
     UploadTooLong,
     /// The client cancelled, or the connection broke.
@@ -181,6 +183,7 @@ impl Code {
             Self::CatalogBehind => ("catalog_behind", Grpc::Unavailable),
             Self::ShuttingDown => ("shutting_down", Grpc::Unavailable),
             Self::UploadIdle => ("upload_idle", Grpc::DeadlineExceeded),
+            Self::DownloadIdle => ("download_idle", Grpc::DeadlineExceeded),
             Self::UploadTooLong => ("upload_too_long", Grpc::DeadlineExceeded),
             Self::UploadCut => ("upload_cut", Grpc::Cancelled),
             Self::Internal => ("internal", Grpc::Internal),

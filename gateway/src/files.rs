@@ -1,7 +1,7 @@
 //! The one internal file service: begin, write, commit, abort, read, list, receipts, events, status.
 //!
-//! Every protocol goes through it, so that each has the same atomic commit, digests, limits and events. It knows nothing
-//! of gRPC or HTTP.
+//! Every protocol goes through it, so that each has the same atomic commit, digests, limits and events. It knows
+//! nothing of gRPC or HTTP.
 
 mod lookup;
 mod position;

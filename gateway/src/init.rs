@@ -24,8 +24,8 @@ const DUTY: &str = "init";
 /// Creates the stream, the key-value buckets and the consumers, the nodes' buckets and markers, `NodeJoined` for every
 /// node, and the space `main`; prints one line for each, also for what was there.
 ///
-/// It refuses to make a stream while any node carries a marker, since then the journal was lost and must be restored, and
-/// it never writes a marker on a node that has joined before.
+/// It refuses to make a stream while any node carries a marker, since then the journal was lost and must be restored,
+/// and it never writes a marker on a node that has joined before.
 pub async fn init(config: &Config, process: &Process) -> anyhow::Result<()> {
     check_secrets(config)?;
     let nodes = Nodes::open(&config.nodes, config.blobs.clone(), None, &process.tasks, process.clock.clone()).await?;
@@ -62,7 +62,8 @@ async fn make_journal(config: &Config, process: &Process, looked: &[nodes::Looke
         Err(journal::Error::Lost { stream, .. }) if marked.is_empty() => {
             let silent = silent.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             bail!(
-                "the stream {stream} does not exist, and it is made only when no node carries a marker, but {silent} does not answer; start it and try again"
+                "the stream {stream} does not exist, and it is made only when no node carries a marker, but {silent} does \
+                 not answer; start it and try again"
             );
         }
         made => Ok(made?),

@@ -4,6 +4,7 @@
 //! service that carries every protocol, and [`grpc`], the first of these protocols. ARCHITECTURE.md follows one upload
 //! through it.
 
+mod args;
 mod config;
 mod error;
 
@@ -17,6 +18,7 @@ mod watch;
 mod init;
 mod run;
 
+pub use args::{Args, Command};
 pub use config::{Config, DEFAULTS};
 pub use init::init;
 pub use run::run;

@@ -66,7 +66,8 @@ pub(crate) struct Config {
     pub(crate) first_request_timeout: Duration,
 }
 
-/// Serves `routes`, with uploads in chunks of at most `chunk_bytes`, on `listener` until the shutdown is soft, then lets what runs finish until it is hard.
+/// Serves `routes`, with uploads in chunks of at most `chunk_bytes`, on `listener` until the shutdown is soft, then
+/// lets what runs finish until it is hard.
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: Routes,

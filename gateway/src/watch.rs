@@ -1,9 +1,9 @@
 //! The gateway's eyes on what it depends on, and its health.
 //!
-//! Health is readiness: the overall status (`""`) and that of each service is SERVING while the journal is open, answers
-//! and is safe, the catalog can be read, and at least one node is healthy. Liveness is the service name `liveness`, which
-//! is SERVING for as long as the process answers and is not stopping: restarting it would not bring back what it waits
-//! for.
+//! Health is readiness: the overall status (`""`) and that of each service is SERVING while the journal is open,
+//! answers and is safe, the catalog can be read, and at least one node is healthy. Liveness is the service name
+//! `liveness`, which is SERVING for as long as the process answers and is not stopping: restarting it would not bring
+//! back what it waits for.
 
 use std::time::Duration;
 

@@ -43,7 +43,7 @@ impl Redact {
                     let value = self.value(&key, value);
                     (key, value)
                 });
-                Value::Object(Map::from_iter(fields))
+                Value::Object(fields.collect::<Map<_, _>>())
             }
             Value::Array(list) => list.into_iter().map(|value| self.value(key, value)).collect(),
             Value::Number(number) if VOLATILE.contains(&key) && number.is_u64() => "<number>".into(),
@@ -71,8 +71,9 @@ impl Redact {
         };
         let kept = || {
             // The number of a system's error differs from system to system.
-            let text = text.split_once(" (os error ").map_or(text, |(before, _)| before);
-            self.0.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+            let (before, rest) = text.split_once(" (os error ").unwrap_or((text, ")"));
+            let after = rest.split_once(')').map_or(rest, |(_, after)| after);
+            self.0.iter().fold(format!("{before}{after}"), |text, (from, to)| text.replace(from, to))
         };
         kind.map_or_else(kept, str::to_owned)
     }
@@ -93,7 +94,7 @@ fn answer(output: &Output) -> anyhow::Result<&[u8]> {
 fn error(output: &Output, code: i32) -> anyhow::Result<&[u8]> {
     ensure!(output.status.code() == Some(code), "not {code}: {output:?}");
     ensure!(output.stdout.is_empty(), "no answer: {output:?}");
-    ensure!(output.stderr.iter().filter(|byte| **byte == b'\n').count() == 1, "one line: {output:?}");
+    ensure!(output.stderr.split_inclusive(|byte| *byte == b'\n').count() == 1, "one line: {output:?}");
     Ok(&output.stderr)
 }
 

@@ -32,7 +32,7 @@ fn terminate(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
 
 /// Waits for the end that a signal asked for: by itself, with code 0.
 async fn ended_well(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
-    let exit = timeout(Duration::from_secs(60), cluster.stack.wait_exit(name)).await.context(name.to_owned())??;
+    let exit = timeout(Duration::from_mins(1), cluster.stack.wait_exit(name)).await.context(name.to_owned())??;
     ensure!(exit.is_success(), "{name} ended with {exit}: {}", cluster.stack.log_tail(name, 30));
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Cuts the chunks of an upload before tonic sees them.
 //!
 //! tonic gives out a message only when it has all of it, so that each upload would hold a whole chunk of its client's
-//! choice in a buffer that grows to twice its size. The bytes of an upload are the same however they are cut, so a chunk is
-//! passed on as it comes, each piece in a message of its own.
+//! choice in a buffer that grows to twice its size. The bytes of an upload are the same however they are cut, so a
+//! chunk is passed on as it comes, each piece in a message of its own.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -102,8 +102,8 @@ fn head(chunk_bytes: usize) -> Bytes {
 // === impl Slicer ===
 
 impl<B> Slicer<B> {
-    /// Cuts what `inner` gives, but for chunks of more than `max_chunk_bytes`; with 0 it cuts nothing, and only sees to it
-    /// that the stream ends where a message does.
+    /// Cuts what `inner` gives, but for chunks of more than `max_chunk_bytes`; with 0 it cuts nothing, and only sees to
+    /// it that the stream ends where a message does.
     pub(crate) fn new(inner: B, max_chunk_bytes: u64) -> Self {
         let state = State::Start(BytesMut::new());
         Self { inner, max_chunk_bytes, state, input: Bytes::new(), ready: None }

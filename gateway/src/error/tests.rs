@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::*;
 
-const ALL: [Code; 42] = [
+const ALL: [Code; 43] = [
     Code::MessageInvalid,
     Code::PathInvalid,
     Code::SpaceInvalid,
@@ -42,6 +42,7 @@ const ALL: [Code; 42] = [
     Code::CatalogBehind,
     Code::ShuttingDown,
     Code::UploadIdle,
+    Code::DownloadIdle,
     Code::UploadTooLong,
     Code::UploadCut,
     Code::Internal,

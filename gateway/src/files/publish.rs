@@ -29,8 +29,8 @@ pub(super) fn stopped(error: &PublishError) -> Error {
         PublishError::Unsafe { reason } => Error::journal_unsafe(reason),
         PublishError::Full { reason } => Error::journal_full(reason),
         PublishError::Unknown { reason } => {
-            let problem = "the journal did not confirm the change in time, it may still appear; ask again with the same \
-                           request id to learn what became of it";
+            let problem = "the journal did not confirm the change in time, it may still appear; ask again with the \
+                           same request id to learn what became of it";
             Error::new(Code::JournalUnavailable, problem).because(reason).fact("may_appear", true)
         }
         PublishError::Rejected { reason } => Error::internal(format!("the journal refuses the event: {reason}")),

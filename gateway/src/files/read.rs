@@ -87,7 +87,8 @@ fn blob_ref(blob: &BlobRow) -> BlobRef {
     }
 }
 
-/// The nodes to ask: those that hold the blob; when there are none, those that may, since every byte is verified anyway.
+/// The nodes to ask: those that hold the blob; when there are none, those that may, since every byte is verified
+/// anyway.
 fn holders(replicas: &[Replica], blob: &BlobRow) -> Vec<NodeId> {
     let in_state = |wanted: &[ReplicaState]| -> Vec<NodeId> {
         let matching = replicas.iter().filter(|replica| replica.state.is_some_and(|state| wanted.contains(&state)));

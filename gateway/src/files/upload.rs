@@ -20,8 +20,9 @@ use crate::error::{Code, Error, Result};
 /// The `source` of the gateway's events.
 pub(crate) const SOURCE: &str = "/highwater/gateway";
 
-/// Chunks are copied in pieces of at most so many bytes. Without that, each would keep alive the buffer of its connection,
-/// which is up to twice as large, for as long as its slice is in memory; and the connection would need a new one each time.
+/// Chunks are copied in pieces of at most so many bytes. Without that, each would keep alive the buffer of its
+/// connection, which is up to twice as large, for as long as its slice is in memory; and the connection would need a
+/// new one each time.
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// How long an upload may take to clean up once everything is being let go of.
@@ -70,10 +71,14 @@ impl Files {
         let files = self.clone();
         let shutdown = self.inner().process.shutdown.clone();
         let work = async move {
+            let let_go = async {
+                shutdown.hard_cancelled().await;
+                tokio::time::sleep(LET_GO).await;
+            };
             let stored = tokio::select! {
                 stored = files.store_all(file, chunks) => stored,
                 // Connections are cut then, so that uploads end by themselves; this is for the one that hangs.
-                () = async { shutdown.hard_cancelled().await; tokio::time::sleep(LET_GO).await } => Err(Error::stopping()),
+                () = let_go => Err(Error::stopping()),
             };
             if let Err(Err(unheard)) = sender.send(stored) {
                 unheard.log();

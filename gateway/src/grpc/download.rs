@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
-use tokio::sync::mpsc;
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::mpsc::error::SendTimeoutError;
+use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
-use tracing::info;
 
-use crate::error::Error;
+use crate::error::{Code, Error, Result};
 use crate::files::{Files, Reading};
 
 /// The messages of a download.
@@ -26,29 +24,88 @@ const CHUNKS_AHEAD: usize = 1;
 /// not notice that, and would hold its place among the downloads for ever.
 pub(crate) fn chunks<T: 'static>(files: &Files, reading: Reading, message_of: fn(Bytes) -> T) -> Messages<T> {
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-    files.spawn("gateway.download", pump(reading, sender, files.limits().idle_timeout));
-    Box::pin(ReceiverStream::new(receiver).map(move |chunk| chunk.map(message_of).map_err(Status::from)))
+    let (ending, ended) = oneshot::channel();
+    let idle_timeout = files.limits().idle_timeout;
+    files.spawn("gateway.download", async move {
+        let outcome = pump(reading, sender, idle_timeout).await;
+        if let Err(Err(unheard)) = ending.send(outcome) {
+            unheard.log();
+        }
+    });
+    Box::pin(messages(receiver, ended, message_of))
 }
 
-async fn pump(mut reading: Reading, sender: mpsc::Sender<Result<Bytes, Error>>, idle_timeout: Duration) {
+async fn pump(mut reading: Reading, sender: mpsc::Sender<Bytes>, idle_timeout: Duration) -> Result<()> {
     loop {
         let chunk = tokio::select! {
             biased;
-            () = sender.closed() => return,
-            chunk = reading.next() => chunk,
+            () = sender.closed() => return Ok(()),
+            chunk = reading.next() => chunk?,
         };
-        let (message, last) = match chunk {
-            Ok(Some(bytes)) => (Ok(bytes), false),
-            Ok(None) => return,
-            Err(error) => (Err(error), true),
-        };
-        match sender.send_timeout(message, idle_timeout).await {
-            Ok(()) if !last => {}
-            Ok(()) | Err(mpsc::error::SendTimeoutError::Closed(_)) => return,
-            Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
-                info!("a download was ended: its client took nothing for too long");
-                return;
+        let Some(chunk) = chunk else { return Ok(()) };
+        match sender.send_timeout(chunk, idle_timeout).await {
+            Ok(()) => {}
+            // The client is gone, and with it everybody who would want to know how this ended.
+            Err(SendTimeoutError::Closed(_)) => return Ok(()),
+            Err(SendTimeoutError::Timeout(_)) => {
+                let problem = format!("the client took nothing for {} seconds", idle_timeout.as_secs_f32());
+                return Err(Error::new(Code::DownloadIdle, problem));
             }
         }
+    }
+}
+
+/// The chunks, and then the error if there was one: a download that was given up must not look like a shorter file.
+fn messages<T>(
+    chunks: mpsc::Receiver<Bytes>,
+    ended: oneshot::Receiver<Result<()>>,
+    message_of: fn(Bytes) -> T,
+) -> impl Stream<Item = Result<T, Status>> + Send {
+    futures::stream::try_unfold((chunks, ended), move |(mut chunks, ended)| async move {
+        if let Some(chunk) = chunks.recv().await {
+            return Ok(Some((message_of(chunk), (chunks, ended))));
+        }
+        match ended.await {
+            Ok(Ok(())) => Ok(None),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(Error::internal("the task of the download ended without saying how").into()),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt as _;
+
+    use super::*;
+
+    async fn received(ending: Option<Result<()>>) -> (usize, Option<tonic::Code>) {
+        let (sender, chunks) = mpsc::channel(2);
+        let (end, ended) = oneshot::channel();
+        for chunk in ["ab", "cd"] {
+            sender.send(Bytes::from(chunk)).await.unwrap();
+        }
+        drop(sender);
+        match ending {
+            Some(ending) => end.send(ending).unwrap(),
+            None => drop(end),
+        }
+        let mut messages = Box::pin(messages(chunks, ended, |chunk| chunk));
+        let mut count = 0;
+        loop {
+            match messages.try_next().await {
+                Ok(Some(_)) => count += 1,
+                Ok(None) => return (count, None),
+                Err(status) => return (count, Some(status.code())),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_download_ends_well_only_if_it_was_read_to_its_end() {
+        assert_eq!(received(Some(Ok(()))).await, (2, None));
+        let idle = Error::new(Code::DownloadIdle, "no");
+        assert_eq!(received(Some(Err(idle))).await, (2, Some(tonic::Code::DeadlineExceeded)));
+        assert_eq!(received(None).await, (2, Some(tonic::Code::Internal)));
     }
 }

@@ -33,8 +33,8 @@ pub(crate) enum Seen {
     Unreachable(String),
 }
 
-/// Makes the buckets that are missing and reads the markers, all nodes together; waits for those that do not answer, but
-/// not for ever.
+/// Makes the buckets that are missing and reads the markers, all nodes together; waits for those that do not answer,
+/// but not for ever.
 pub(crate) async fn look(nodes: &Nodes, config: &Init, shutdown: &Shutdown) -> anyhow::Result<Vec<Looked>> {
     let mut looks = JoinSet::new();
     for node in nodes.all() {

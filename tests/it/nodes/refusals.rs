@@ -230,7 +230,9 @@ async fn get_while(
     proxies.iter().for_each(Proxy::clear);
     all_are_healthy(cluster).await;
     for (proxy, rule) in proxies.iter().zip(rules) {
-        rule.into_iter().for_each(|rule| proxy.add(rule));
+        if let Some(rule) = rule {
+            proxy.add(rule);
+        }
     }
     let content = cluster.client().await?.get(path).await.with_context(|| path.to_owned())?;
     let version = cluster.client().await?.file(path).await?.version.context("no version")?;
