@@ -94,10 +94,8 @@ pub async fn copy(
     let marker_id = target.admit().await.map_err(|error| CopyError::at(target, error))?;
     let job = Job { blob, meta, target, options };
     let already_there = !options.first_attempt && job.is_there().await.map_err(|error| CopyError::at(target, error))?;
-    if !already_there {
-        if let Err(error) = job.run(&Sources::new(nodes, sources, target.id())).await {
-            return Err(job.whose(error).await);
-        }
+    if !already_there && let Err(error) = job.run(&Sources::new(nodes, sources, target.id())).await {
+        return Err(job.whose(error).await);
     }
     if options.check_erased {
         job.undo_if_erased().await?;
