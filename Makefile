@@ -51,7 +51,7 @@ test-nodes: build-tests
 lint: build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	NODES=embedded "$(BIN)/compose" install
 	fresh=$$(mktemp -d) && $(WITH_SERVERS) "$(BIN)/compose" with-postgres crates/catalog/prepare.sh "$$fresh" \
 	  && diff -r "$$fresh" crates/catalog/.sqlx && rm -r "$$fresh"

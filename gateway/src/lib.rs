@@ -1,7 +1,7 @@
 //! The gateway: the only door for users.
 //!
-//! [`run`] serves; [`init`] creates what every other program only verifies. Behind both stand [`files`], the one file
-//! service that carries every protocol, and [`grpc`], the first of these protocols. ARCHITECTURE.md follows one upload
+//! [`fn@run`] serves; [`fn@init`] creates what every other program only verifies. Behind both stand `files`, the one file
+//! service that carries every protocol, and `grpc`, the first of these protocols. ARCHITECTURE.md follows one upload
 //! through it.
 
 mod args;

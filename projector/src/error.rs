@@ -16,7 +16,7 @@ pub enum Error {
     #[error(transparent)]
     Journal(#[from] journal::Error),
     /// A shutdown came first.
-    #[error(transparent)]
+    #[error("gave up")]
     Cancelled(#[from] Cancelled),
     /// A tool was asked for something that cannot be done as things are.
     #[error("{message}")]

@@ -253,7 +253,7 @@ fn a_projector_that_is_told_to_stop_goes_on_without_a_gap() {
                 }
                 anyhow::Ok(paths)
             };
-            let restarts = async {
+            let restart_often = async || {
                 for _ in 0..4 {
                     let before = cluster.client().await?.status().await?.journal.context("no journal")?.head;
                     eventually("events come in", async || {
@@ -266,8 +266,12 @@ fn a_projector_that_is_told_to_stop_goes_on_without_a_gap() {
                     ended_well(cluster, "projector").await?;
                     cluster.stack.start("projector").await?;
                 }
-                stop.send(true)?;
                 anyhow::Ok(())
+            };
+            let restarts = async {
+                let restarted = restart_often().await;
+                stop.send(true)?;
+                restarted
             };
             let (paths, restarts) = tokio::join!(uploads, restarts);
             restarts?;
