@@ -191,6 +191,7 @@ fn uploads_above_the_limit_are_told_to_come_later() {
         async |cluster| {
             let mut client = cluster.client().await?;
             let content = Content::new(1, 5000);
+            client.put("before", content).await.context("the gateway works")?;
             let (send, upload) = slow_upload(cluster.client().await?, "slow").await?;
             let others = async {
                 let status = eventually("the only place is taken", async || match client.put("other", content).await {
