@@ -83,11 +83,15 @@ async fn measure(cluster: &Cluster, rounds: u64, kind: NodeKind) -> anyhow::Resu
         "nodes' CPU",
         "replicator peak",
     ]);
-    for load in LOADS {
+    let wanted = Environment::process();
+    let wanted = wanted.var("HIGHWATER_BENCH_LOADS").map(|names| names.split(',').collect::<Vec<_>>());
+    let is_wanted = |name: &str| wanted.as_ref().is_none_or(|names| names.contains(&name));
+    for load in LOADS.into_iter().filter(|load| is_wanted(load.name)) {
         let (row, seed) = transfer::measure(cluster, load, rounds).await?;
         transfers.row(row);
         copies.row(replicate::measure(cluster, load, rounds, seed).await?);
     }
+    cluster.stack.start("replicator-1").await?;
     let mut journal = Table::new(&["what", "figure"]);
     let running = transfer::acknowledged_per_second(cluster, LOADS[0], rounds).await?;
     journal

@@ -13,7 +13,8 @@ use crate::process::{cpu_seconds, nodes_cpu_seconds, peak_bytes};
 use crate::report::{cpu, mebibytes, median, rate};
 use crate::transfer;
 
-/// Measures one load: the files that `transfer` has left, and new ones for each further round.
+/// Measures one load: the files that `transfer` has left, and new ones for each further round. The replicator is stopped
+/// before and after.
 pub(crate) async fn measure(cluster: &Cluster, load: Load, rounds: u64, waiting: u64) -> anyhow::Result<Vec<String>> {
     let nodes = cluster.stack.nodes();
     let source = Direct::new(&nodes[0])?;
@@ -43,7 +44,6 @@ pub(crate) async fn measure(cluster: &Cluster, load: Load, rounds: u64, waiting:
             theirs.push(rclone(nodes, &prefix).await? / load.count as f64);
         }
     }
-    cluster.stack.start("replicator-1").await?;
     let ours = median(ours);
     let theirs = (!theirs.is_empty()).then(|| median(theirs));
     Ok(vec![

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::{self, IntoConsumerConfig as _};
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::response::Response;
-use async_nats::jetstream::stream::RawMessageErrorKind;
+use async_nats::jetstream::stream::{RawMessageError, RawMessageErrorKind};
 use async_nats::jetstream::{self, stream};
 use async_nats::{Client, ConnectOptions, Event};
+use proto::Recorded;
 use runtime::config::read_secret;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
@@ -17,7 +19,6 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::error::Error;
-use proto::Recorded;
 
 /// The server's error code for a stream that does not exist.
 const STREAM_NOT_FOUND: u64 = 10059;
@@ -165,16 +166,15 @@ impl Link {
         let what = || format!("read event {n} of the stream {stream}");
         let handle = self.context.get_stream_no_info(stream).await;
         let handle = handle.map_err(|error| Error::unavailable(what(), &with_sources(&error)))?;
-        match handle.get_raw_message(n).await {
-            Ok(message) => Ok(Some(Recorded {
-                n: message.sequence,
-                subject: message.subject.to_string(),
-                message_id: header(Some(&message.headers), MESSAGE_ID),
-                payload: message.payload,
-            })),
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(Error::unavailable(what(), &with_sources(&error))),
-        }
+        found(handle.get_raw_message(n).await, what)
+    }
+
+    /// The first event under `subject` at `from` or after, from the stream's leader.
+    pub(crate) async fn first_of(&self, stream: &str, subject: &str, from: u64) -> Result<Option<Recorded>, Error> {
+        let what = || format!("look for events with the subject {subject}");
+        let handle = self.context.get_stream_no_info(stream).await;
+        let handle = handle.map_err(|error| Error::unavailable(what(), &with_sources(&error)))?;
+        found(handle.get_first_raw_message_by_subject(subject, from.max(1)).await, what)
     }
 
     /// The bucket's handle.
@@ -218,6 +218,23 @@ impl Link {
             Ok(flushed) => flushed.map_err(|error| Error::unavailable(what, &error)),
             Err(_) => Err(Error::unavailable(what, "there is no connection to NATS")),
         }
+    }
+}
+
+/// What the leader says to a question for one message.
+fn found(
+    answer: Result<StreamMessage, RawMessageError>,
+    what: impl FnOnce() -> String,
+) -> Result<Option<Recorded>, Error> {
+    match answer {
+        Ok(message) => Ok(Some(Recorded {
+            n: message.sequence,
+            subject: message.subject.to_string(),
+            message_id: header(Some(&message.headers), MESSAGE_ID),
+            payload: message.payload,
+        })),
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(Error::unavailable(what(), &with_sources(&error))),
     }
 }
 

@@ -213,3 +213,25 @@ async fn an_acknowledgement_at_or_below_the_checkpoint() -> Result<()> {
     assert!(error.to_string().contains("a new event got the number 2, but event 2 had been read"), "{error}");
     Ok(())
 }
+
+/// The checks compare what others have read with what the stream says, while both go on. Sixty-four writers whose
+/// acknowledgements are read at once keep that race up for many checks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_only_grows_is_never_taken_for_another_one() -> Result<()> {
+    let mut bench = Bench::start().await?;
+    bench.config.check_interval = Duration::from_millis(5);
+    let journal = bench.open().await?;
+    let events: Vec<_> = (0..2000).map(|n| bench.upload(n)).collect();
+    let writers = events.chunks(32).map(async |events| {
+        for event in events {
+            let published = journal.publish(event).await?;
+            journal.observe_checkpoint(published.n, event.id);
+        }
+        anyhow::Ok(())
+    });
+    futures::future::try_join_all(writers).await?;
+    assert_eq!(journal.is_diverged(), None);
+    journal.check().await?;
+    assert_eq!(journal.head().await?.n, 2000);
+    Ok(())
+}
