@@ -81,6 +81,7 @@ async fn measure(cluster: &Cluster, rounds: u64, kind: NodeKind) -> anyhow::Resu
         "faster by",
         "replicator CPU",
         "nodes' CPU",
+        "nodes' CPU (rclone)",
         "replicator peak",
     ]);
     let wanted = Environment::process();

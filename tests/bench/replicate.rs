@@ -20,7 +20,8 @@ pub(crate) async fn measure(cluster: &Cluster, load: Load, rounds: u64, waiting:
     let source = Direct::new(&nodes[0])?;
     let content = Content::new(load.size + 1, load.size).bytes();
     let has_rclone = Command::new("rclone").arg("version").output().await.is_ok_and(|output| output.status.success());
-    let (mut ours, mut theirs, mut ours_cpu, mut nodes_cpu, mut peak) = (vec![], vec![], vec![], vec![], 0);
+    let (mut ours, mut theirs, mut ours_cpu, mut peak) = (vec![], vec![], vec![], 0);
+    let (mut nodes_cpu, mut nodes_cpu_theirs) = (vec![], vec![]);
     let mut count = load.count * waiting;
     for round in 0..rounds {
         if round > 0 {
@@ -41,7 +42,9 @@ pub(crate) async fn measure(cluster: &Cluster, load: Load, rounds: u64, waiting:
             for n in 0..load.count {
                 source.put(format!("{prefix}/{n}"), content.clone()).await?;
             }
+            let nodes_before = nodes_cpu_seconds(cluster)?;
             theirs.push(rclone(nodes, &prefix).await? / load.count as f64);
+            nodes_cpu_theirs.push((nodes_cpu_seconds(cluster)? - nodes_before) / (load.count * 2) as f64);
         }
     }
     let ours = median(ours);
@@ -54,6 +57,7 @@ pub(crate) async fn measure(cluster: &Cluster, load: Load, rounds: u64, waiting:
         theirs.map_or(String::new(), |theirs| format!("{:.2}", theirs / ours)),
         cpu(load.size, 1, median(ours_cpu)),
         cpu(load.size, 1, median(nodes_cpu)),
+        theirs.map_or(String::new(), |_| cpu(load.size, 1, median(nodes_cpu_theirs))),
         mebibytes(peak),
     ])
 }
