@@ -88,14 +88,7 @@ struct Envelope<'a> {
 impl Event {
     /// Writes the event as CloudEvents structured JSON.
     pub fn encode(&self) -> Vec<u8> {
-        let data = match &self.fact {
-            Fact::NodeJoined(data) => serde_json::value::to_raw_value(data),
-            Fact::SpaceCreated(data) => serde_json::value::to_raw_value(data),
-            Fact::FileUploaded(data) => serde_json::value::to_raw_value(data),
-            Fact::ReplicaStored(data) => serde_json::value::to_raw_value(data),
-            Fact::ReplicationParked(data) => serde_json::value::to_raw_value(data),
-        }
-        .expect("facts hold only strings, numbers and lists, which JSON can write");
+        let data = self.fact.to_raw().expect("facts hold only strings, numbers and lists, which JSON can write");
         let envelope = Envelope {
             specversion: SPEC_VERSION,
             id: &self.id.to_string(),
@@ -127,14 +120,7 @@ impl Event {
         if envelope.rules > RULES {
             return Err(DecodeError::UnknownRules { id: envelope.id.to_owned(), rules: envelope.rules });
         }
-        let data = envelope.data.get();
-        let fact = match kind {
-            Kind::NodeJoined => Fact::NodeJoined(parse(data)?),
-            Kind::SpaceCreated => Fact::SpaceCreated(parse(data)?),
-            Kind::FileUploaded => Fact::FileUploaded(parse(data)?),
-            Kind::ReplicaStored => Fact::ReplicaStored(parse(data)?),
-            Kind::ReplicationParked => Fact::ReplicationParked(parse(data)?),
-        };
+        let fact = Fact::from_raw(kind, envelope.data).map_err(undecodable)?;
         Ok(Self {
             id: envelope.id.parse().map_err(undecodable)?,
             source: envelope.source,
@@ -157,10 +143,6 @@ struct Head<'a> {
     id: std::borrow::Cow<'a, str>,
     #[serde(rename = "type", borrow)]
     event_type: std::borrow::Cow<'a, str>,
-}
-
-fn parse<T: serde::de::DeserializeOwned>(data: &str) -> Result<T, DecodeError> {
-    serde_json::from_str(data).map_err(undecodable)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "written to be named in map_err")]

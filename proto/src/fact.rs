@@ -1,192 +1,130 @@
 //! The facts that events state.
 //!
-//! A new kind is added here, in [`Kind`], with a fixture in `proto/testdata`, and then wherever the compiler says that a
-//! match is no longer exhaustive.
+//! A new kind is added to the list here, with its data in the module of its noun and a fixture in `proto/testdata`, and
+//! then wherever the compiler says that a match is no longer exhaustive.
 
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+mod blob;
+mod file;
+mod folder;
+mod node;
+mod retention;
+mod space;
 
-use crate::{BlobId, MarkerId, NodeId, Path, Sha256Digest, SpaceId, SpaceName, VersionId};
+pub use blob::{BlobCondemned, BlobErased, BlobErasureOrdered, ErasedBlob};
+pub use file::{
+    FileCopied, FileDeleted, FileMoved, FileUndeleted, FileUploaded, Item, LARGE_BLOB_BYTES, OnConflict, SLICE_BYTES,
+    VersionRestored,
+};
+pub use folder::{FolderCreated, FolderDeleted};
+pub use node::{NodeJoined, ReplicaStored, ReplicationParked, StoredReplica};
+pub use retention::{PruneReason, PrunedVersion, RetentionSet, Trash, VersionsPruned};
+use serde_json::value::RawValue;
+pub use space::{SpaceCreated, SpaceDeleted, SpaceRenamed};
 
-/// Blobs of this size and more are large: copied in their own lane, by parallel ranges.
-pub const LARGE_BLOB_BYTES: u64 = 64 * 1024 * 1024;
+use crate::{Path, SpaceId};
 
-/// Length of a slice, the unit in which content is checked before it is passed on. Blobs longer than this have
-/// `SliceDigests` beside them.
-pub const SLICE_BYTES: u64 = 8 * 1024 * 1024;
+macro_rules! facts {
+    ($($(#[$doc:meta])* $name:ident = $event_type:literal, $token:literal;)*) => {
+        /// What happened.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Fact {
+            $($(#[$doc])* $name($name),)*
+        }
 
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Fact {
+        /// The kind of a [`Fact`]: its CloudEvents type and its subject in the journal.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Kind {
+            $(#[doc = concat!("`", $event_type, "`")] $name,)*
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: [Self; [$($token),*].len()] = [$(Self::$name),*];
+
+            /// The CloudEvents type, `highwater.<noun>.<past participle>.v1`.
+            pub const fn cloud_event_type(self) -> &'static str {
+                match self {
+                    $(Self::$name => $event_type,)*
+                }
+            }
+
+            /// The word in the journal's subject `hw.v1.<kind>`.
+            pub const fn subject_token(self) -> &'static str {
+                match self {
+                    $(Self::$name => $token,)*
+                }
+            }
+        }
+
+        impl Fact {
+            /// Its kind.
+            pub const fn kind(&self) -> Kind {
+                match self {
+                    $(Self::$name(_) => Kind::$name,)*
+                }
+            }
+
+            /// The event's `data`.
+            pub(crate) fn to_raw(&self) -> Result<Box<RawValue>, serde_json::Error> {
+                match self {
+                    $(Self::$name(data) => serde_json::value::to_raw_value(data),)*
+                }
+            }
+
+            /// Reads an event's `data`.
+            pub(crate) fn from_raw(kind: Kind, data: &RawValue) -> Result<Self, serde_json::Error> {
+                Ok(match kind {
+                    $(Kind::$name => Self::$name(serde_json::from_str(data.get())?),)*
+                })
+            }
+        }
+    };
+}
+
+facts! {
     /// A node became part of the cluster.
-    NodeJoined(NodeJoined),
+    NodeJoined = "highwater.node.joined.v1", "node_joined";
     /// A space was created.
-    SpaceCreated(SpaceCreated),
-    /// New bytes were written to one node under a path.
-    FileUploaded(FileUploaded),
+    SpaceCreated = "highwater.space.created.v1", "space_created";
+    /// A space got another name.
+    SpaceRenamed = "highwater.space.renamed.v1", "space_renamed";
+    /// A space was deleted, with what is in it.
+    SpaceDeleted = "highwater.space.deleted.v1", "space_deleted";
+    /// A folder was made by itself, not only as a parent of something.
+    FolderCreated = "highwater.folder.created.v1", "folder_created";
+    /// A folder was deleted, with what is in it.
+    FolderDeleted = "highwater.folder.deleted.v1", "folder_deleted";
+    /// New bytes were written to one node under a path, or bytes that the space has already were named again.
+    FileUploaded = "highwater.file.uploaded.v1", "file_uploaded";
+    /// A file was deleted.
+    FileDeleted = "highwater.file.deleted.v1", "file_deleted";
+    /// A deleted file or folder was taken out of the trash.
+    FileUndeleted = "highwater.file.undeleted.v1", "file_undeleted";
+    /// A file or folder got another path in the same space.
+    FileMoved = "highwater.file.moved.v1", "file_moved";
+    /// A version of a file was put at another path, without copying bytes.
+    FileCopied = "highwater.file.copied.v1", "file_copied";
+    /// An earlier version of a file became its newest, without copying bytes.
+    VersionRestored = "highwater.version.restored.v1", "version_restored";
+    /// It was said how long a space keeps what is not current.
+    RetentionSet = "highwater.retention.set.v1", "retention_set";
+    /// Versions that a space need not keep were given up.
+    VersionsPruned = "highwater.versions.pruned.v1", "versions_pruned";
+    /// Blobs were proposed for erasure.
+    BlobCondemned = "highwater.blob.condemned.v1", "blob_condemned";
+    /// The nodes were told to erase condemned blobs.
+    BlobErasureOrdered = "highwater.erasure.ordered.v1", "blob_erasure_ordered";
+    /// Blobs were erased from a node.
+    BlobErased = "highwater.blob.erased.v1", "blob_erased";
     /// Blobs were copied to a node and verified there.
-    ReplicaStored(ReplicaStored),
-    /// A copy was given up for its own reason.
-    ReplicationParked(ReplicationParked),
-}
-
-/// The kind of a [`Fact`]: its CloudEvents type and its subject in the journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// `highwater.node.joined.v1`
-    NodeJoined,
-    /// `highwater.space.created.v1`
-    SpaceCreated,
-    /// `highwater.file.uploaded.v1`
-    FileUploaded,
-    /// `highwater.replica.stored.v1`
-    ReplicaStored,
-    /// `highwater.replication.parked.v1`
-    ReplicationParked,
-}
-
-/// See [`Fact::NodeJoined`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NodeJoined {
-    /// The node's name.
-    pub node: NodeId,
-    /// The marker that was written to its bucket.
-    pub marker_id: MarkerId,
-    /// Where it was reached then; for explanation only, configuration decides.
-    pub endpoint: String,
-    /// Its bucket then; for explanation only.
-    pub bucket: String,
-}
-
-/// See [`Fact::SpaceCreated`]. The space's id is the event's first derived id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SpaceCreated {
-    /// The space's name.
-    pub name: SpaceName,
-}
-
-/// What an upload asks for when its path is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnConflict {
-    /// Make a new version of the file that is there.
-    Overwrite,
-    /// Reject.
-    Fail,
-    /// Leave the file that is there alone and make a conflicted copy.
-    KeepBoth,
-}
-
-/// See [`Fact::FileUploaded`]. The version's id is `EventId::version_id`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileUploaded {
-    /// The space that the gateway resolved.
-    pub space_id: SpaceId,
-    /// Its name then.
-    pub space: SpaceName,
-    /// Where the file shall be.
-    pub path: Path,
-    /// The new bytes.
-    pub blob_id: BlobId,
-    /// Their number.
-    pub size_bytes: u64,
-    /// Their digest.
-    pub sha256: Sha256Digest,
-    /// The digest of the `SliceDigests` object; present when the blob is longer than one slice.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slices_sha256: Option<Sha256Digest>,
-    /// Length of each slice but the last; present with `slices_sha256`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slice_bytes: Option<u64>,
-    /// Media type; empty when unknown.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub content_type: String,
-    /// When the client last modified the content.
-    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
-    pub modified_at: Option<OffsetDateTime>,
-    /// The node that took the first copy.
-    pub node: NodeId,
-    /// That node's marker at the time.
-    pub marker_id: MarkerId,
-    /// Applies only if this is the file's current version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub if_version: Option<VersionId>,
-    /// What to do when the path is taken.
-    pub on_conflict: OnConflict,
-}
-
-/// See [`Fact::ReplicaStored`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReplicaStored {
-    /// The node that holds the copies.
-    pub node: NodeId,
-    /// Its marker at the time.
-    pub marker_id: MarkerId,
-    /// The copies.
-    pub replicas: Vec<StoredReplica>,
-}
-
-/// One copy of a [`ReplicaStored`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StoredReplica {
-    /// What was copied.
-    pub blob_id: BlobId,
-    /// Sequence number of the event that asked for the copy.
-    pub cause: u64,
-}
-
-/// See [`Fact::ReplicationParked`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReplicationParked {
-    /// The node that lacks the copy.
-    pub node: NodeId,
-    /// Its marker at the time.
-    pub marker_id: MarkerId,
-    /// What was not copied.
-    pub blob_id: BlobId,
-    /// Sequence number of the event that asked for the copy.
-    pub cause: u64,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// Why the last attempt failed.
-    pub reason: String,
+    ReplicaStored = "highwater.replica.stored.v1", "replica_stored";
+    /// A copy, or an erasure, was given up for its own reason.
+    ReplicationParked = "highwater.replication.parked.v1", "replication_parked";
 }
 
 // === impl Kind ===
 
 impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::NodeJoined, Self::SpaceCreated, Self::FileUploaded, Self::ReplicaStored, Self::ReplicationParked];
-
-    /// The CloudEvents type, `highwater.<noun>.<past participle>.v1`.
-    pub const fn cloud_event_type(self) -> &'static str {
-        match self {
-            Self::NodeJoined => "highwater.node.joined.v1",
-            Self::SpaceCreated => "highwater.space.created.v1",
-            Self::FileUploaded => "highwater.file.uploaded.v1",
-            Self::ReplicaStored => "highwater.replica.stored.v1",
-            Self::ReplicationParked => "highwater.replication.parked.v1",
-        }
-    }
-
-    /// The word in the journal's subject `hw.v1.<kind>`.
-    pub const fn subject_token(self) -> &'static str {
-        match self {
-            Self::NodeJoined => "node_joined",
-            Self::SpaceCreated => "space_created",
-            Self::FileUploaded => "file_uploaded",
-            Self::ReplicaStored => "replica_stored",
-            Self::ReplicationParked => "replication_parked",
-        }
-    }
-
     /// The kind of a CloudEvents type; `None` for one that this program does not know.
     pub fn of_type(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.cloud_event_type() == text)
@@ -196,43 +134,109 @@ impl Kind {
 // === impl Fact ===
 
 impl Fact {
-    /// Its kind.
-    pub const fn kind(&self) -> Kind {
-        match self {
-            Self::NodeJoined(_) => Kind::NodeJoined,
-            Self::SpaceCreated(_) => Kind::SpaceCreated,
-            Self::FileUploaded(_) => Kind::FileUploaded,
-            Self::ReplicaStored(_) => Kind::ReplicaStored,
-            Self::ReplicationParked(_) => Kind::ReplicationParked,
-        }
-    }
-
     /// The journal's subject: `hw.v1.<kind>`, with `.large` when the event asks for copies of a large blob.
     pub fn subject(&self) -> String {
-        let large = match self {
-            Self::FileUploaded(uploaded) => uploaded.is_large(),
-            Self::NodeJoined(_) | Self::SpaceCreated(_) | Self::ReplicaStored(_) | Self::ReplicationParked(_) => false,
-        };
+        let large = matches!(self, Self::FileUploaded(uploaded) if uploaded.is_large());
         format!("hw.v1.{}{}", self.kind().subject_token(), if large { ".large" } else { "" })
     }
 
-    /// The CloudEvents subject: `space/path` for files, else the name of what it is about.
+    /// The CloudEvents subject: `space/path` for files and folders (where a moved one was, where a copy shall be), else
+    /// the name of what it is about.
     pub fn about(&self) -> String {
         match self {
             Self::NodeJoined(joined) => joined.node.to_string(),
             Self::SpaceCreated(created) => created.name.to_string(),
+            Self::SpaceRenamed(renamed) => renamed.space.to_string(),
+            Self::SpaceDeleted(deleted) => deleted.space.to_string(),
+            Self::FolderCreated(created) => format!("{}/{}", created.space, created.path),
+            Self::FolderDeleted(deleted) => format!("{}/{}", deleted.space, deleted.path),
             Self::FileUploaded(uploaded) => format!("{}/{}", uploaded.space, uploaded.path),
+            Self::FileDeleted(deleted) => format!("{}/{}", deleted.space, deleted.path),
+            Self::FileUndeleted(undeleted) => format!("{}/{}", undeleted.space, undeleted.path),
+            Self::FileMoved(moved) => format!("{}/{}", moved.space, moved.from),
+            Self::FileCopied(copied) => format!("{}/{}", copied.space, copied.to),
+            Self::VersionRestored(restored) => format!("{}/{}", restored.space, restored.path),
+            Self::RetentionSet(set) => set.space.to_string(),
+            Self::VersionsPruned(pruned) => pruned.space.to_string(),
+            Self::BlobCondemned(_) | Self::BlobErasureOrdered(_) => "blobs".to_owned(),
+            Self::BlobErased(erased) => erased.node.to_string(),
             Self::ReplicaStored(stored) => stored.node.to_string(),
             Self::ReplicationParked(parked) => parked.node.to_string(),
         }
     }
-}
 
-// === impl FileUploaded ===
+    /// The space that the publisher meant; none for what concerns no space, or one that does not exist yet.
+    pub const fn space_id(&self) -> Option<SpaceId> {
+        match self {
+            Self::SpaceRenamed(renamed) => Some(renamed.space_id),
+            Self::SpaceDeleted(deleted) => Some(deleted.space_id),
+            Self::FolderCreated(created) => Some(created.space_id),
+            Self::FolderDeleted(deleted) => Some(deleted.space_id),
+            Self::FileUploaded(uploaded) => Some(uploaded.space_id),
+            Self::FileDeleted(deleted) => Some(deleted.space_id),
+            Self::FileUndeleted(undeleted) => Some(undeleted.space_id),
+            Self::FileMoved(moved) => Some(moved.space_id),
+            Self::FileCopied(copied) => Some(copied.space_id),
+            Self::VersionRestored(restored) => Some(restored.space_id),
+            Self::RetentionSet(set) => Some(set.space_id),
+            Self::VersionsPruned(pruned) => Some(pruned.space_id),
+            Self::NodeJoined(_)
+            | Self::SpaceCreated(_)
+            | Self::BlobCondemned(_)
+            | Self::BlobErasureOrdered(_)
+            | Self::BlobErased(_)
+            | Self::ReplicaStored(_)
+            | Self::ReplicationParked(_) => None,
+        }
+    }
 
-impl FileUploaded {
-    /// Whether the blob is copied in the lane for large ones.
-    pub const fn is_large(&self) -> bool {
-        self.size_bytes >= LARGE_BLOB_BYTES
+    /// The path that it is about: for moves and copies where to, for the rest the only one it names.
+    pub const fn path(&self) -> Option<&Path> {
+        match self {
+            Self::FolderCreated(created) => Some(&created.path),
+            Self::FolderDeleted(deleted) => Some(&deleted.path),
+            Self::FileUploaded(uploaded) => Some(&uploaded.path),
+            Self::FileDeleted(deleted) => Some(&deleted.path),
+            Self::FileUndeleted(undeleted) => Some(&undeleted.path),
+            Self::FileMoved(moved) => Some(&moved.to),
+            Self::FileCopied(copied) => Some(&copied.to),
+            Self::VersionRestored(restored) => Some(&restored.path),
+            Self::NodeJoined(_)
+            | Self::SpaceCreated(_)
+            | Self::SpaceRenamed(_)
+            | Self::SpaceDeleted(_)
+            | Self::RetentionSet(_)
+            | Self::VersionsPruned(_)
+            | Self::BlobCondemned(_)
+            | Self::BlobErasureOrdered(_)
+            | Self::BlobErased(_)
+            | Self::ReplicaStored(_)
+            | Self::ReplicationParked(_) => None,
+        }
+    }
+
+    /// The path that a move or a copy starts from.
+    pub const fn from_path(&self) -> Option<&Path> {
+        match self {
+            Self::FileMoved(moved) => Some(&moved.from),
+            Self::FileCopied(copied) => Some(&copied.from),
+            Self::NodeJoined(_)
+            | Self::SpaceCreated(_)
+            | Self::SpaceRenamed(_)
+            | Self::SpaceDeleted(_)
+            | Self::FolderCreated(_)
+            | Self::FolderDeleted(_)
+            | Self::FileUploaded(_)
+            | Self::FileDeleted(_)
+            | Self::FileUndeleted(_)
+            | Self::VersionRestored(_)
+            | Self::RetentionSet(_)
+            | Self::VersionsPruned(_)
+            | Self::BlobCondemned(_)
+            | Self::BlobErasureOrdered(_)
+            | Self::BlobErased(_)
+            | Self::ReplicaStored(_)
+            | Self::ReplicationParked(_) => None,
+        }
     }
 }

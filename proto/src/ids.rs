@@ -106,14 +106,22 @@ impl EventId {
         }
         Self(Uuid::new_v5(&Uuid::NAMESPACE_OID, &name))
     }
+}
 
-    /// The version that a `FileUploaded` with this id makes.
-    pub fn version_id(self) -> VersionId {
-        VersionId(self.derive(1))
+impl EventId {
+    /// The id under which a request is published again when the event with this id was rejected because it was sent
+    /// without bytes that turned out to be needed. Made of the first, so that every attempt of the request finds it.
+    #[must_use]
+    pub fn second_try(self) -> Self {
+        Self(self.derive(u32::MAX))
     }
 }
 
 impl SpaceId {
+    /// Stands for the space where an event id is made of a request that concerns no space yet, such as to create one
+    /// ([`EventId::of_request`]); no space has it.
+    pub const NONE: Self = Self(Uuid::nil());
+
     /// The space's root folder.
     pub fn root(self) -> FolderId {
         FolderId(self.0)

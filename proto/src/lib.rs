@@ -20,8 +20,10 @@ mod wire;
 pub use digest::{Sha256Digest, SliceDigests};
 pub use event::{DecodeError, Event, RULES, SPEC_VERSION};
 pub use fact::{
-    Fact, FileUploaded, Kind, LARGE_BLOB_BYTES, NodeJoined, OnConflict, ReplicaStored, ReplicationParked, SLICE_BYTES,
-    SpaceCreated, StoredReplica,
+    BlobCondemned, BlobErased, BlobErasureOrdered, ErasedBlob, Fact, FileCopied, FileDeleted, FileMoved, FileUndeleted,
+    FileUploaded, FolderCreated, FolderDeleted, Item, Kind, LARGE_BLOB_BYTES, NodeJoined, OnConflict, PruneReason,
+    PrunedVersion, ReplicaStored, ReplicationParked, RetentionSet, SLICE_BYTES, SpaceCreated, SpaceDeleted,
+    SpaceRenamed, StoredReplica, Trash, VersionRestored, VersionsPruned,
 };
 pub use fingerprint::Fingerprint;
 pub use ids::{BlobId, ClusterId, EventId, FileId, FolderId, Incarnation, MarkerId, SpaceId, VersionId};

@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its fixtures has failed")]
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
-use proto::{DecodeError, Event, Fact, Kind, Path, Recorded, Sha256Digest};
+use proto::{
+    DecodeError, Event, Fact, FileDeleted, FileId, FileUploaded, Fingerprint, Kind, Path, Recorded, Sha256Digest,
+};
 
 fn fixtures() -> Vec<(String, Vec<u8>)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata");
@@ -89,7 +93,65 @@ fn large_uploads_have_a_subject_of_their_own() {
     uploaded.size_bytes = proto::LARGE_BLOB_BYTES - 1;
     assert_eq!(Fact::FileUploaded(uploaded.clone()).subject(), "hw.v1.file_uploaded");
     uploaded.size_bytes = proto::LARGE_BLOB_BYTES;
-    assert_eq!(Fact::FileUploaded(uploaded).subject(), "hw.v1.file_uploaded.large");
+    assert_eq!(Fact::FileUploaded(uploaded.clone()).subject(), "hw.v1.file_uploaded.large");
+    uploaded.instant = true;
+    assert_eq!(Fact::FileUploaded(uploaded).subject(), "hw.v1.file_uploaded", "of an instant upload nothing is copied");
+}
+
+#[test]
+fn every_kind_has_words_of_its_own() {
+    let types: BTreeSet<_> = Kind::ALL.iter().map(|kind| kind.cloud_event_type()).collect();
+    let tokens: BTreeSet<_> = Kind::ALL.iter().map(|kind| kind.subject_token()).collect();
+    assert_eq!((types.len(), tokens.len()), (Kind::ALL.len(), Kind::ALL.len()));
+    for kind in Kind::ALL {
+        assert_eq!(Kind::of_type(kind.cloud_event_type()), Some(kind));
+    }
+}
+
+fn fact(name: &str) -> Fact {
+    let (_, bytes) = fixtures().into_iter().find(|(fixture, _)| *fixture == format!("{name}.json")).unwrap();
+    Event::decode(&bytes).unwrap().fact
+}
+
+/// Receipts hold these: a request that is asked again after an update must still have the same.
+#[test]
+fn fingerprints_never_change() {
+    let mut told = String::new();
+    for (name, bytes) in fixtures() {
+        let fingerprint = Fingerprint::of_fact(&Event::decode(&bytes).unwrap().fact);
+        let fingerprint = fingerprint.map_or("none".to_owned(), |found| found.to_string());
+        writeln!(told, "{} {fingerprint}", name.trim_end_matches(".json")).unwrap();
+    }
+    assert_eq!(told, include_str!("../testdata/fingerprints.txt"));
+}
+
+#[test]
+fn a_fingerprint_is_of_the_request_and_not_of_what_the_server_found() {
+    let Fact::FileDeleted(deleted) = fact("highwater.file.deleted.v1") else { panic!("another kind") };
+    let of = |deleted: FileDeleted| Fingerprint::of_fact(&Fact::FileDeleted(deleted));
+    let nil = uuid::Uuid::nil();
+    assert_eq!(of(FileDeleted { file_id: FileId::new(nil), ..deleted.clone() }), of(deleted.clone()));
+    assert_ne!(of(FileDeleted { if_version: None, ..deleted.clone() }), of(deleted.clone()));
+    assert_ne!(of(FileDeleted { path: "other".parse().unwrap(), ..deleted.clone() }), of(deleted.clone()));
+    assert_ne!(of(FileDeleted { space_id: proto::SpaceId::new(nil), ..deleted.clone() }), of(deleted));
+    let Fact::FileUploaded(uploaded) = fact("highwater.file.uploaded.v1") else { panic!("another kind") };
+    let instant = FileUploaded { instant: true, blob_id: proto::BlobId::new(nil), ..uploaded.clone() };
+    let of = |uploaded: FileUploaded| Fingerprint::of_fact(&Fact::FileUploaded(uploaded));
+    assert_eq!(of(instant), of(uploaded), "whether bytes were sent is the server's to say");
+}
+
+#[test]
+fn what_an_event_is_about_can_be_told_without_knowing_its_kind() {
+    let told = |name: &str| {
+        let fact = fact(name);
+        (fact.space_id().is_some(), fact.path().map(Path::to_string), fact.from_path().map(Path::to_string))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(told("highwater.file.moved.v1"), (true, some("archive/docs"), some("docs")));
+    assert_eq!(told("highwater.file.copied.v1"), (true, some("copies/report.pdf"), some("docs/report.pdf")));
+    assert_eq!(told("highwater.file.deleted.v1"), (true, some("docs/report.pdf"), None));
+    assert_eq!(told("highwater.retention.set.v1"), (true, None, None));
+    assert_eq!(told("highwater.blob.condemned.v1"), (false, None, None));
 }
 
 #[test]
