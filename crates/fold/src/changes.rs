@@ -7,18 +7,23 @@ use crate::rows::{
 };
 
 /// The rows to insert or to update. Saved in one transaction with the checkpoint; saving is by key, so a second run is
-/// harmless.
-#[derive(Debug, Clone, Default)]
+/// harmless. Each list holds a key once, with its last state. The order of the lists matters in two places only:
+/// `closed_names` before `names`, and `backfills` last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Inserted or updated by space id.
+    /// Inserted or updated by space id. In any order: no name goes from one space to another within a batch, since
+    /// `ends_batch` ends it after a rename and a deletion.
     pub spaces: Vec<SpaceRow>,
-    /// Inserted.
+    /// Inserted or updated by folder id.
     pub folders: Vec<FolderRow>,
-    /// Inserted or updated by parent, name and `from_seq`; all current.
+    /// Inserted or updated by parent, name and `from_seq`; all with a `to_seq`. Saved before `names`: the same name may
+    /// have been opened again. One that was opened in this same batch is not in the catalog yet.
+    pub closed_names: Vec<NameRow>,
+    /// Inserted or updated by parent, name and `from_seq`; all current, each parent and name once.
     pub names: Vec<NameRow>,
     /// Inserted or updated by file id.
     pub files: Vec<FileRow>,
-    /// Inserted.
+    /// Inserted or updated by version id; of one that is in the catalog, only `pruned_seq` is another.
     pub versions: Vec<VersionRow>,
     /// Inserted or updated by blob id.
     pub blobs: Vec<BlobRow>,
@@ -34,7 +39,8 @@ pub struct Changes {
     pub backfills: Vec<Backfill>,
 }
 
-/// A change of so many rows that only the catalog can make it: every blob that has no row for `node` gets one, pending.
+/// A change of so many rows that only the catalog can make it: every live blob that has no row for `node` gets one,
+/// pending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backfill {
     /// The node that joined.

@@ -9,7 +9,9 @@
 //!    (nothing was changed by the first try),
 //! 3. saves [`View::take_changes`] together with the new checkpoint.
 //!
-//! Reading order: [`rows`] (what the state is), [`View`], then `apply` with one file for each kind of event.
+//! Reading order: [`rows`] (what the state is), [`View`] (its part in memory), `tree`, `place` and `versions` (what several
+//! kinds of events have in common), then `apply` with one file for each kind. A kind first looks up all that it needs,
+//! and rejects or asks for rows by an early return; only then it changes anything, which cannot fail.
 
 mod apply;
 mod changes;
@@ -18,7 +20,10 @@ mod key;
 mod place;
 mod replicas;
 pub mod rows;
+mod stop;
 mod table;
+mod tree;
+mod versions;
 mod view;
 
 pub use apply::{Input, apply, ends_batch};

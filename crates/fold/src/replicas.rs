@@ -1,13 +1,19 @@
 //! Blobs on nodes: which shall hold them, and whose reports count.
 
-use proto::{Event, FileUploaded, MarkerId, NodeId};
+use proto::{BlobId, Event, FileUploaded, MarkerId, NodeId, SpaceId};
 
-use crate::rows::{BlobRow, ReplicaRow, ReplicaState};
-use crate::{Missing, View};
+use crate::rows::{BlobRow, BlobState, ReplicaRow, ReplicaState};
+use crate::{Key, Missing, View};
 
-/// Registers the blob that an upload names and the state of its pair with every node that has joined. A blob that is
-/// registered already keeps its rows.
-pub(crate) fn register(view: &mut View, n: u64, event: &Event, uploaded: &FileUploaded) -> Result<(), Missing> {
+/// Registers the blob that an upload brings to a space, named by no version so far, and the state of its pair with every
+/// node that has joined. A blob that is registered already keeps its rows.
+pub(crate) fn register(
+    view: &mut View,
+    n: u64,
+    event: &Event,
+    uploaded: &FileUploaded,
+    space_id: SpaceId,
+) -> Result<(), Missing> {
     if view.blob(uploaded.blob_id)?.is_some() {
         return Ok(());
     }
@@ -18,6 +24,7 @@ pub(crate) fn register(view: &mut View, n: u64, event: &Event, uploaded: &FileUp
     }
     let blob = BlobRow {
         blob_id: uploaded.blob_id,
+        space_id,
         size_bytes: uploaded.size_bytes,
         sha256: uploaded.sha256,
         slices_sha256: uploaded.slices_sha256,
@@ -25,9 +32,30 @@ pub(crate) fn register(view: &mut View, n: u64, event: &Event, uploaded: &FileUp
         origin_node: uploaded.node.clone(),
         first_seq: n,
         created_at: event.time,
+        refs: 0,
+        state: BlobState::Live,
+        state_seq: n,
+        unreferenced_at: Some(event.time),
     };
     view.blobs.put(uploaded.blob_id, blob);
     Ok(())
+}
+
+/// Asks for the rows of these blobs on all nodes at once, and of the blobs themselves.
+pub(crate) fn need_all(view: &View, blobs: &[BlobId]) -> Result<(), Missing> {
+    let nodes = view.nodes()?;
+    let replicas =
+        blobs.iter().flat_map(|&blob| nodes.keys().map(move |node| Key::Replica { blob, node: node.clone() }));
+    view.need(blobs.iter().copied().map(Key::Blob).chain(replicas))
+}
+
+/// The blob's pairs with the nodes that it is placed on.
+pub(crate) fn of(view: &View, blob: BlobId) -> Result<Vec<ReplicaRow>, Missing> {
+    let mut rows = Vec::new();
+    for node in view.nodes()?.keys() {
+        rows.extend(view.replica(blob, node)?.cloned());
+    }
+    Ok(rows)
 }
 
 /// Why a report from a node does not count: it speaks of a node that never joined, or of a disk that is gone.

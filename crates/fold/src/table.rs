@@ -52,7 +52,18 @@ impl<K: Hash + Eq + Clone, R: Clone> Table<K, R> {
         }
     }
 
-    /// The rows put since the last call, in the order of their first change.
+    /// Takes a row that follows from another table's, so that it is not saved by itself.
+    pub(crate) fn note(&mut self, key: K, row: Option<R>) {
+        let slot = self.slots.entry(key).or_insert(Slot { row: None, changed: false });
+        slot.row = row;
+    }
+
+    /// Takes the row out: from here on it is known that there is none. What was put before and not taken is forgotten.
+    pub(crate) fn remove(&mut self, key: &K) -> Option<R> {
+        self.slots.get_mut(key)?.row.take()
+    }
+
+    /// The rows put since the last call and still there, in the order of their first change.
     pub(crate) fn take_changed(&mut self) -> Vec<R> {
         let keys = std::mem::take(&mut self.changed);
         keys.iter()

@@ -1,64 +1,73 @@
 //! FileUploaded: a new version of a file, or a new file.
 
-use proto::{Event, FileUploaded};
+use proto::{Event, FileUploaded, Segment};
 
 use super::Decision;
-use crate::place::{Place, Spot, find};
-use crate::rows::{FileRow, FolderRow, NameRow, Outcome, SpaceRow, Target, VersionRow};
-use crate::{Missing, View, replicas};
+use crate::place::{self, Content, Spot, Wish};
+use crate::rows::{BlobState, VersionKind, VersionRow};
+use crate::stop::Stop;
+use crate::tree::{self, Root};
+use crate::{View, replicas, versions};
 
-pub(super) fn decide(view: &mut View, n: u64, event: &Event, uploaded: &FileUploaded) -> Result<Decision, Missing> {
-    let place = find(view, event, uploaded)?;
-    let created_seq = match &place {
-        Place::At(spot) if !spot.new_file => view.file(spot.file_id)?.map_or(n, |row| row.created_seq),
-        Place::At(_) | Place::Nowhere(_) => n,
+pub(super) fn decide(view: &mut View, n: u64, event: &Event, uploaded: &FileUploaded) -> Result<Decision, Stop> {
+    let found = match check_blob(view, uploaded).and_then(|()| find(view, event, uploaded)) {
+        Ok(spot) => Ok(spot),
+        Err(Stop::Rejected(reason)) => Err(reason),
+        Err(Stop::Missing(missing)) => return Err(missing.into()),
     };
     // Nothing is changed before this line; registering is the last thing that can lack rows, and it looks first.
-    replicas::register(view, n, event, uploaded)?;
-    let blob_ids = vec![uploaded.blob_id];
-    let spot = match place {
-        Place::At(spot) => spot,
-        Place::Nowhere(reason) => return Ok(Decision { blob_ids, ..Decision::rejected(reason) }),
-    };
-    make_folders(view, n, &spot);
-    let version_id = event.id.version_id();
-    if spot.new_file {
-        let target = Target::File(spot.file_id);
-        let row = NameRow { parent: spot.parent, name: spot.name.clone(), from_seq: n, target };
-        view.names.put((spot.parent, spot.name), row);
+    if !uploaded.instant {
+        let space_id = found.as_ref().map_or(uploaded.space_id, |spot| spot.root.space_id);
+        replicas::register(view, n, event, uploaded, space_id)?;
     }
-    let file = FileRow { file_id: spot.file_id, space_id: spot.space_id, version_id, created_seq, changed_seq: n };
-    view.files.put(spot.file_id, file);
-    view.add_version(VersionRow {
-        version_id,
-        file_id: spot.file_id,
-        blob_id: uploaded.blob_id,
-        seq: n,
-        event_id: event.id,
+    let blob_id = Some(uploaded.blob_id);
+    let spot = match found {
+        Ok(spot) => spot,
+        Err(reason) => return Ok(Decision { blob_id, ..Decision::rejected(reason) }),
+    };
+    let file_id = spot.file.as_ref().map_or(event.id.file_id(), |row| row.file_id);
+    let version = VersionRow {
+        blob_id,
         content_type: uploaded.content_type.clone(),
         modified_at: uploaded.modified_at,
-        created_at: event.time,
-        actor: event.actor.clone(),
-    });
-    Ok(Decision {
-        outcome: Some(if spot.conflict.is_some() { Outcome::ConflictedCopy } else { Outcome::Applied }),
-        reason: spot.conflict,
-        space: Some(spot.space),
-        path: Some(spot.path),
-        file_id: Some(spot.file_id),
-        version_id: Some(version_id),
-        blob_ids,
-    })
+        ..versions::empty(n, event, file_id, VersionKind::Upload)
+    };
+    let version_id = Some(version.version_id);
+    versions::add_at(view, n, &spot, version);
+    Ok(Decision { file_id: Some(file_id), version_id, blob_id, ..Decision::at(spot) })
 }
 
-fn make_folders(view: &mut View, n: u64, spot: &Spot) {
-    if spot.new_space {
-        view.put_space(SpaceRow { space_id: spot.space_id, name: spot.space.clone(), created_seq: n });
+/// New bytes are not known, or known from an event before this one. An instant upload names what the space has: one
+/// that could name any blob would hand over the content of other spaces.
+fn check_blob(view: &View, uploaded: &FileUploaded) -> Result<(), Stop> {
+    let blob = view.blob(uploaded.blob_id)?;
+    if uploaded.instant {
+        tree::space(view, uploaded.space_id)?;
+        let same = |size_bytes, sha256| size_bytes == uploaded.size_bytes && sha256 == uploaded.sha256;
+        if blob.is_none_or(|row| row.space_id != uploaded.space_id || !same(row.size_bytes, row.sha256)) {
+            return Err(Stop::Rejected("blob_unknown"));
+        }
     }
-    for (parent, name, folder_id) in &spot.new_folders {
-        view.add_folder(FolderRow { folder_id: *folder_id, space_id: spot.space_id, created_seq: n });
-        let target = Target::Folder(*folder_id);
-        let row = NameRow { parent: *parent, name: name.clone(), from_seq: n, target };
-        view.names.put((*parent, name.clone()), row);
+    if blob.is_some_and(|row| row.state != BlobState::Live) {
+        return Err(Stop::Rejected("blob_condemned"));
+    }
+    Ok(())
+}
+
+fn find(view: &View, event: &Event, uploaded: &FileUploaded) -> Result<Spot, Stop> {
+    let (if_version, on_conflict) = (uploaded.if_version, uploaded.on_conflict);
+    let wish = Wish { if_version, on_conflict, content: Content::Uploaded };
+    let mut segments: Vec<Segment> = uploaded.path.segments().collect();
+    match tree::space(view, uploaded.space_id) {
+        Ok(space) => place::of_version(view, event, Root::of(space), &segments, wish),
+        Err(Stop::Missing(missing)) => Err(missing.into()),
+        // An acknowledged upload is never lost: it goes to the space for such cases.
+        Err(Stop::Rejected(gone)) => {
+            let root = Root::recovered(view, event.id)?;
+            segments.insert(0, uploaded.space.as_str().parse().expect("a space name is one path segment"));
+            let spot = place::of_version(view, event, root, &segments, wish)?;
+            let conflict = if spot.way.blocked { spot.conflict } else { Some(gone) };
+            Ok(Spot { conflict, ..spot })
+        }
     }
 }

@@ -56,10 +56,7 @@ impl Journal {
     }
 
     pub(crate) fn add(&mut self, id: EventId, fact: Fact) -> u64 {
-        let fingerprint = match &fact {
-            Fact::FileUploaded(uploaded) => Some(Fingerprint::of_upload(uploaded)),
-            _ => None,
-        };
+        let fingerprint = Fingerprint::of_fact(&fact);
         let event = Event {
             id,
             source: "/test".to_owned(),
@@ -100,6 +97,7 @@ impl Journal {
             marker_id: marker("node-a"),
             if_version: None,
             on_conflict: OnConflict::Overwrite,
+            instant: false,
         };
         change(&mut uploaded);
         self.add(event_id(id), Fact::FileUploaded(uploaded))

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod generated;
+mod golden;
+mod invariants;
 mod journal;
 mod rules;
 mod same_on_every_replay;
 mod store;
+mod world;

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use fold::rows::{
-    BlobRow, EventRow, FileRow, FolderRow, NameRow, NodeRow, Outcome, ReceiptRow, ReplicaRow, ReplicaState, SpaceRow,
-    Target, VersionRow,
+    BlobRow, BlobState, EventRow, FileRow, FolderRow, NameRow, NodeRow, Outcome, ReceiptRow, ReplicaRow, ReplicaState,
+    SpaceRow, Target, VersionRow,
 };
 use fold::{Backfill, Changes, Input, Key, View};
-use proto::{BlobId, DecodeError, EventId, FileId, FolderId, NodeId, Path, Recorded, Segment, SpaceId};
+use proto::{BlobId, DecodeError, EventId, FileId, FolderId, NodeId, Path, Recorded, Segment, SpaceId, VersionId};
 
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Store {
     pub(crate) spaces: BTreeMap<SpaceId, SpaceRow>,
     pub(crate) folders: BTreeMap<FolderId, FolderRow>,
-    pub(crate) names: BTreeMap<(FolderId, Segment), NameRow>,
+    pub(crate) names: BTreeMap<(FolderId, Segment, u64), NameRow>,
     pub(crate) files: BTreeMap<FileId, FileRow>,
-    pub(crate) versions: Vec<VersionRow>,
+    pub(crate) versions: BTreeMap<VersionId, VersionRow>,
     pub(crate) blobs: BTreeMap<BlobId, BlobRow>,
     pub(crate) nodes: BTreeMap<NodeId, NodeRow>,
     pub(crate) replicas: BTreeMap<(BlobId, NodeId), ReplicaRow>,
@@ -29,24 +29,10 @@ impl Store {
         let mut store = Self::default();
         let mut view = View::default();
         for recorded in journal {
-            let event = match recorded.decode() {
-                Ok(event) => Some(event),
-                Err(DecodeError::Undecodable { .. }) => None,
-                Err(error) => panic!("{error}"),
-            };
-            if let Some(event) = &event {
-                for key in view.unknown(fold::keys(event)) {
-                    store.load(&key, &mut view);
-                }
+            if let Ok(event) = recorded.decode() {
+                view.unknown(fold::keys(&event)).iter().for_each(|key| store.load(key, &mut view));
             }
-            let input = event.as_ref().map_or(Input::Undecodable, Input::Event);
-            loop {
-                match fold::apply(&mut view, recorded, input) {
-                    Ok(_) => break,
-                    Err(missing) => missing.0.iter().for_each(|key| store.load(key, &mut view)),
-                }
-            }
-            if ends(recorded.n) || event.as_ref().is_some_and(fold::ends_batch) {
+            if store.apply(&mut view, recorded) || ends(recorded.n) {
                 store.save(view.take_changes());
                 view = View::default();
             }
@@ -55,21 +41,82 @@ impl Store {
         store
     }
 
+    /// Folds the next event, in a batch of its own and with no guess of what it needs: it asks for every row.
+    pub(crate) fn fold_one(&mut self, recorded: &Recorded) {
+        let mut view = View::default();
+        self.apply(&mut view, recorded);
+        self.save(view.take_changes());
+    }
+
+    /// Whether the batch must end here.
+    pub(crate) fn apply(&self, view: &mut View, recorded: &Recorded) -> bool {
+        let event = match recorded.decode() {
+            Ok(event) => Some(event),
+            Err(DecodeError::Undecodable { .. }) => None,
+            Err(error) => panic!("{error}"),
+        };
+        let input = event.as_ref().map_or(Input::Undecodable, Input::Event);
+        loop {
+            let before = view.clone().take_changes();
+            match fold::apply(view, recorded, input) {
+                Ok(_) => break,
+                Err(missing) => {
+                    assert_eq!(view.clone().take_changes(), before, "nothing is changed when rows are missing");
+                    assert_eq!(view.unknown(missing.0.clone()).len(), missing.0.len(), "{missing:?} can be loaded");
+                    missing.0.iter().for_each(|key| self.load(key, view));
+                }
+            }
+        }
+        event.as_ref().is_some_and(fold::ends_batch)
+    }
+
+    /// All rows but the journal's own: events and receipts.
+    pub(crate) fn rows(&self) -> Self {
+        Self { receipts: BTreeMap::new(), events: Vec::new(), ..self.clone() }
+    }
+
+    /// What a path names now.
+    pub(crate) fn item(&self, space: SpaceId, path: &str) -> Option<Target> {
+        let mut target = Target::Folder(space.root());
+        for segment in path.parse::<Path>().unwrap().segments() {
+            let Target::Folder(folder) = target else { return None };
+            target = self.current(folder, &segment)?.target;
+        }
+        Some(target)
+    }
+
+    /// The current paths below a folder; folders end in a slash.
+    pub(crate) fn tree(&self, folder: FolderId, prefix: &str) -> Vec<String> {
+        let mut paths = Vec::new();
+        for row in self.names.values().filter(|row| row.parent == folder && row.to_seq.is_none()) {
+            match row.target {
+                Target::File(_) => paths.push(format!("{prefix}{}", row.name)),
+                Target::Folder(id) => {
+                    let path = format!("{prefix}{}/", row.name);
+                    paths.push(path.clone());
+                    paths.extend(self.tree(id, &path));
+                }
+            }
+        }
+        paths
+    }
+
     pub(crate) fn receipt(&self, id: EventId) -> &ReceiptRow {
         &self.receipts[&id]
     }
 
     /// The file at a path.
     pub(crate) fn file(&self, space: SpaceId, path: &str) -> Option<&FileRow> {
-        let mut folder = space.root();
-        let path: Path = path.parse().unwrap();
-        for segment in path.segments() {
-            match self.names.get(&(folder, segment))?.target {
-                Target::Folder(id) => folder = id,
-                Target::File(id) => return self.files.get(&id),
-            }
+        match self.item(space, path)? {
+            Target::File(id) => self.files.get(&id),
+            Target::Folder(_) => None,
         }
-        None
+    }
+
+    /// The current name in a folder.
+    pub(crate) fn current(&self, parent: FolderId, name: &Segment) -> Option<&NameRow> {
+        let all = (parent, name.clone(), 0)..=(parent, name.clone(), u64::MAX);
+        self.names.range(all).map(|(_, row)| row).find(|row| row.to_seq.is_none())
     }
 
     pub(crate) fn state(&self, blob: BlobId, node: &str) -> Option<ReplicaState> {
@@ -81,17 +128,18 @@ impl Store {
             Key::Nodes => view.load_nodes(self.nodes.values().cloned()),
             Key::Space(id) => view.spaces.load(*id, self.spaces.get(id).cloned()),
             Key::SpaceName(name) => {
-                let row = self.spaces.values().find(|row| row.name == *name).cloned();
+                let row = self.spaces.values().find(|row| row.name == *name && row.deleted_seq.is_none()).cloned();
                 view.load_space_name(name.clone(), row);
             }
-            // Loading nothing is allowed: a path is a first guess only.
-            Key::Path { .. } => {}
+            Key::Path { space_id, path } => self.load_path(*space_id, path, view),
             Key::Child { parent, name } => {
                 let key = (*parent, name.clone());
-                let row = self.names.get(&key).cloned();
+                let row = self.current(*parent, name).cloned();
                 view.names.load(key, row);
             }
+            Key::Folder(id) => view.folders.load(*id, self.folders.get(id).cloned()),
             Key::File(id) => view.files.load(*id, self.files.get(id).cloned()),
+            Key::Version(id) => view.versions.load(*id, self.versions.get(id).cloned()),
             Key::Blob(id) => view.blobs.load(*id, self.blobs.get(id).cloned()),
             Key::Replica { blob, node } => {
                 let key = (*blob, node.clone());
@@ -102,12 +150,37 @@ impl Store {
         }
     }
 
+    /// Names, folders and the file at the end, as far as there are any.
+    fn load_path(&self, space_id: SpaceId, path: &Path, view: &mut View) {
+        let mut target = Some(Target::Folder(space_id.root()));
+        for segment in path.segments() {
+            let Some(Target::Folder(folder)) = target else { break };
+            self.load(&Key::Folder(folder), view);
+            target = self.current(folder, &segment).map(|row| row.target);
+            self.load(&Key::Child { parent: folder, name: segment }, view);
+        }
+        if let Some(Target::File(file)) = target {
+            self.load(&Key::File(file), view);
+        }
+    }
+
     fn save(&mut self, changes: Changes) {
-        self.spaces.extend(changes.spaces.into_iter().map(|row| (row.space_id, row)));
+        for row in changes.spaces {
+            let mut others = self.spaces.values().filter(|other| other.space_id != row.space_id);
+            let taken = others.any(|other| other.name == row.name && other.deleted_seq.is_none());
+            assert!(!taken || row.deleted_seq.is_some(), "a space's name is current once, in any order: {row:?}");
+            self.spaces.insert(row.space_id, row);
+        }
         self.folders.extend(changes.folders.into_iter().map(|row| (row.folder_id, row)));
-        self.names.extend(changes.names.into_iter().map(|row| ((row.parent, row.name.clone()), row)));
+        for row in changes.closed_names.into_iter().chain(changes.names) {
+            if row.to_seq.is_none() {
+                let other = self.current(row.parent, &row.name).is_some_and(|other| other.from_seq != row.from_seq);
+                assert!(!other, "a name is current once: {row:?}");
+            }
+            self.names.insert((row.parent, row.name.clone(), row.from_seq), row);
+        }
         self.files.extend(changes.files.into_iter().map(|row| (row.file_id, row)));
-        self.versions.extend(changes.versions);
+        self.versions.extend(changes.versions.into_iter().map(|row| (row.version_id, row)));
         self.blobs.extend(changes.blobs.into_iter().map(|row| (row.blob_id, row)));
         self.nodes.extend(changes.nodes.into_iter().map(|row| (row.node.clone(), row)));
         self.replicas.extend(changes.replicas.into_iter().map(|row| ((row.blob_id, row.node.clone()), row)));
@@ -120,7 +193,7 @@ impl Store {
     }
 
     fn backfill(&mut self, Backfill { node, seq }: Backfill) {
-        for blob_id in self.blobs.keys() {
+        for blob_id in self.blobs.values().filter(|row| row.state == BlobState::Live).map(|row| &row.blob_id) {
             self.replicas.entry((*blob_id, node.clone())).or_insert_with(|| ReplicaRow {
                 blob_id: *blob_id,
                 node: node.clone(),

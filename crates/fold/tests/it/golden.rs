@@ -1,0 +1,146 @@
+//! Golden journals: what was decided once is decided the same way for ever.
+//!
+//! `tests/golden/<name>.jsonl` is a journal, one event a line; `<name>.txt` tells the digests of the rows and receipts
+//! that it folds to, and what became of each event. A journal that stands there is never changed: another rule needs
+//! another `rules` number, and another journal. To add one, add it here and run the tests with `HIGHWATER_WRITE_GOLDEN=1`,
+//! which writes the files that do not exist yet. When a row gets a column, the `.txt` files are removed and written anew: the
+//! difference then shows that the digests alone have changed.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
+use proto::{
+    BlobCondemned, BlobErased, BlobErasureOrdered, ErasedBlob, Fact, FileMoved, OnConflict, Recorded, Sha256Digest,
+    Trash,
+};
+
+use crate::generated::{play, step};
+use crate::journal::{Journal, main_space, marker};
+use crate::store::Store;
+use crate::world::{World, create_folder, create_space, delete_space, instant, rename_space, retain, undelete};
+
+#[test]
+fn the_life_of_a_file() {
+    check("life_of_a_file", || {
+        let mut world = World::with(&["docs/report.txt", "docs/report.txt", "notes.txt"]);
+        let first = world.store.versions.values().find(|row| row.seq == 5).unwrap().version_id;
+        let copy = world.copy_to("docs/report.txt", "copies/report.txt");
+        world.when(Fact::FileCopied(copy)).applied();
+        let restore = world.restore("docs/report.txt", first);
+        world.when(Fact::VersionRestored(restore)).applied();
+        let moved = FileMoved { on_conflict: OnConflict::KeepBoth, ..world.move_to("notes.txt", "docs/report.txt") };
+        world.when(Fact::FileMoved(moved));
+        let moved = world.move_to("docs", "archive/docs");
+        world.when(Fact::FileMoved(moved)).applied();
+        let stale = world.delete("archive/docs/report.txt");
+        let item = world.file_deleted("archive/docs/report.txt");
+        world.when(Fact::FileDeleted(stale)).rejected("moved");
+        world.when(Fact::FileUndeleted(undelete(item, "report.txt"))).applied();
+        let upload = world.uploaded("fresh.txt");
+        let instant = instant("again.txt", &upload);
+        world.when(Fact::FileUploaded(instant)).applied();
+        world
+    });
+}
+
+#[test]
+fn folders_and_spaces() {
+    check("folders_and_spaces", || {
+        let mut world = World::with(&["a/b/c"]);
+        world.when(create_folder("a/d/e")).applied();
+        world.when(create_folder("a/b/c")).rejected("file_exists");
+        let item = world.folder_deleted("a/b");
+        world.when(Fact::FileUndeleted(undelete(item, "a/d/b"))).applied();
+        let into = world.move_to("a", "a/d/x");
+        world.when(Fact::FileMoved(into)).rejected("into_itself");
+        world.when(create_space("team")).applied();
+        world.when(rename_space(main_space(), "team")).rejected("space_exists");
+        world.when(rename_space(main_space(), "home")).applied();
+        world.when(create_space("main")).applied();
+        world.when(delete_space(main_space(), false)).rejected("space_not_empty");
+        world.when(delete_space(main_space(), true)).applied();
+        let upload = world.upload("a/late");
+        world.when(Fact::FileUploaded(upload)).copied("space_gone", "main/a/late");
+        world
+    });
+}
+
+#[test]
+fn retention_and_erasure() {
+    check("retention_and_erasure", || {
+        let mut world = World::with(&["a", "a", "b"]);
+        world.when(retain(Some(1), Some(30))).applied();
+        let (file, trashed) = (world.file("a"), world.file("b"));
+        let first = world.store.versions.values().find(|row| row.seq == 5).unwrap();
+        let (first, blob_id) = (first.version_id, first.blob_id.unwrap());
+        let content = world.version("b");
+        world.file_deleted("b");
+        let current = world.version("a");
+        let prune =
+            world.prune(&[(first, file, None), (current, file, None), (content, trashed, Some(Trash::File(trashed)))]);
+        world.when(Fact::VersionsPruned(prune)).applied();
+        let blob_ids: Vec<_> = world.store.blobs.keys().copied().collect();
+        world.when(Fact::BlobCondemned(BlobCondemned { blob_ids: blob_ids.clone() })).applied();
+        world.when(Fact::BlobErasureOrdered(BlobErasureOrdered { blob_ids })).applied();
+        let cause = world.last_seq();
+        for node in ["node-a", "node-b", "node-c"] {
+            let (marker_id, blobs) = (marker(node), vec![ErasedBlob { blob_id, cause }]);
+            let node = node.parse().unwrap();
+            world.when(Fact::BlobErased(BlobErased { node, marker_id, blobs })).applied();
+        }
+        world
+    });
+}
+
+#[test]
+fn many_steps_over_few_names() {
+    check("many_steps", || {
+        let mut runner = TestRunner::deterministic();
+        let steps = proptest::collection::vec(step(), 150).new_tree(&mut runner).unwrap().current();
+        play(&steps)
+    });
+}
+
+fn check(name: &str, make: impl FnOnce() -> World) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let (journal_file, told_file) = (folder.join(format!("{name}.jsonl")), folder.join(format!("{name}.txt")));
+    let write = std::env::var_os("HIGHWATER_WRITE_GOLDEN").is_some();
+    if write && !journal_file.exists() {
+        fs::create_dir_all(&folder).unwrap();
+        let world = make();
+        let lines = world.journal.0.iter().flat_map(|recorded| [&recorded.payload[..], b"\n"]);
+        fs::write(&journal_file, lines.flatten().copied().collect::<Vec<u8>>()).unwrap();
+    }
+    let mut journal = Journal::default();
+    for line in fs::read(&journal_file).unwrap().split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        journal.add_bytes("", line.to_vec());
+    }
+    if write && !told_file.exists() {
+        fs::write(&told_file, tell(&journal.0)).unwrap();
+    }
+    let told = fs::read_to_string(&told_file).unwrap();
+    assert_eq!(tell(&journal.0), told, "{name}: something is decided in another way than it was");
+}
+
+/// The digests of all that the journal folds to, and what became of each event.
+fn tell(journal: &[Recorded]) -> String {
+    let store = Store::fold(journal, |n| n % 7 == 0);
+    let digest = |text: String| Sha256Digest::of(text.as_bytes());
+    let rows = digest(format!("{:?}", store.rows()));
+    let receipts = digest(format!("{:?}", store.receipts));
+    let mut text = format!("rows {rows}\nreceipts {receipts}\n");
+    for row in &store.events {
+        write!(text, "{} {} {}", row.seq, row.kind, row.outcome).unwrap();
+        if let Some(reason) = &row.reason {
+            write!(text, ": {reason}").unwrap();
+        }
+        if let Some(path) = &row.path {
+            write!(text, " [{path}]").unwrap();
+        }
+        writeln!(text).unwrap();
+    }
+    text
+}
