@@ -6,6 +6,7 @@ use futures::stream::BoxStream;
 use sqlx::postgres::{PgRow, Postgres};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, Row as _, Transaction};
 
+use crate::records::unsigned;
 use crate::{Checkpoint, Error, Generation};
 
 /// Tables, then the late indexes.
@@ -42,7 +43,9 @@ pub(crate) async fn start_checkpoint(
     checkpoint: Checkpoint,
 ) -> Result<(), sqlx::Error> {
     let schema = generation.schema();
-    let sql = format!("INSERT INTO {schema}.checkpoint (incarnation, n, event_id, chain) VALUES ($1, $2, $3, $4)");
+    let sql = format!(
+        "INSERT INTO {schema}.checkpoint (incarnation, n, event_id, chain, spaces_seq) VALUES ($1, $2, $3, $4, 0)"
+    );
     sqlx::query(AssertSqlSafe(sql))
         .bind(checkpoint.incarnation.uuid())
         .bind(0_i64)
@@ -53,12 +56,26 @@ pub(crate) async fn start_checkpoint(
     Ok(())
 }
 
-/// The checkpoint of a generation, on a connection whose search path is another's.
+/// The checkpoint of a generation, on a connection whose search path is another's. Of any layout: a generation of an older
+/// one is compared with, and switched from, like any other.
 pub(crate) async fn checkpoint(conn: &mut PgConnection, generation: Generation) -> Result<Checkpoint, Error> {
     let sql = format!("SELECT incarnation, n, event_id, chain FROM {}.checkpoint", generation.schema());
     let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(conn).await?;
     let chain: Vec<u8> = row.try_get(3)?;
     Checkpoint::from_columns(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, &chain)
+}
+
+/// The checkpoint of a generation of this program's layout, and the last sequence up to it that made, renamed or deleted a
+/// space.
+pub(crate) async fn checkpoint_and_spaces(
+    conn: &mut PgConnection,
+    generation: Generation,
+) -> Result<(Checkpoint, u64), Error> {
+    let sql = format!("SELECT incarnation, n, event_id, chain, spaces_seq FROM {}.checkpoint", generation.schema());
+    let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(conn).await?;
+    let chain: Vec<u8> = row.try_get(3)?;
+    let checkpoint = Checkpoint::from_columns(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, &chain)?;
+    Ok((checkpoint, unsigned("checkpoint", "spaces_seq", row.try_get(4)?)?))
 }
 
 /// Every row of a table in the order of its primary key, as two columns: its key as texts that sort like the key, and the

@@ -36,10 +36,14 @@ pub use error::Error;
 pub use generation::{Generation, GenerationInfo, Generations, LAYOUT, State, Switch};
 pub use migrate::migrate;
 pub use reader::{
-    Event, Events, File, Listed, Listing, Lookup, MAX_PAGE, NodeStatus, Reader, Replica, Status, Version,
+    ChangeRow, Entry, EntryTarget, Event, Events, File, FolderListing, FolderLookup, FolderPage, Keep, Listed, Listing,
+    Lookup, MAX_PAGE, NodeStatus, Prunable, Reader, Replica, Status, TrashPage, Trashed, Usage, UsageLookup, Version,
+    VersionPage, Versioned,
 };
 pub use snapshot::{Digest, Snapshot};
 pub use watch::Checkpoints;
 pub use writer::{Saved, Writer};
 
-pub use fold::rows::{BlobRow, FileRow, Outcome, ReceiptRow, ReplicaState, VersionRow};
+pub use fold::rows::{
+    BlobRow, BlobState, FileRow, FolderRow, Outcome, ReceiptRow, ReplicaState, SpaceRow, VersionKind, VersionRow,
+};

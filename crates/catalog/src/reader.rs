@@ -1,9 +1,15 @@
 //! Answering questions.
 
+mod changes;
 mod events;
 mod file;
+mod folder;
 mod list;
+mod retention;
+mod spaces;
 mod status;
+mod trash;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +23,20 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::error::Fault;
-use crate::generation::active_row;
-use crate::records::ReceiptColumns;
+use crate::generation::{Active, active_row};
+use crate::records::{ReceiptColumns, unsigned};
 use crate::watch::{Current, Spaces, Watch, Watched};
-use crate::{Checkpoints, Config, Error};
+use crate::{Checkpoints, Config, Error, Generation};
 
+pub use changes::ChangeRow;
 pub use events::{Event, Events};
 pub use file::{File, Lookup, Replica, Version};
+pub use folder::{Entry, EntryTarget, FolderListing, FolderLookup, FolderPage, Usage, UsageLookup};
 pub use list::{Listed, Listing};
+pub use retention::{Keep, Prunable};
 pub use status::{NodeStatus, Status};
+pub use trash::{TrashPage, Trashed};
+pub use versions::{VersionPage, Versioned};
 
 /// The most that one page holds, whatever is asked.
 pub const MAX_PAGE: u32 = 10_000;
@@ -124,7 +135,8 @@ impl Reader {
         }
     }
 
-    /// The space of this name. Answered from memory when it was found before, also while Postgres is away.
+    /// The space that has this name now. Answered from memory when it was found before and no space has changed since, as
+    /// far as the checkpoints tell; also while Postgres is away.
     pub async fn space(&self, name: &SpaceName) -> Result<Option<SpaceId>, Error> {
         if let Some(id) = self.spaces.get(name) {
             return Ok(Some(id));
@@ -132,18 +144,23 @@ impl Reader {
         let found = self
             .read(|pool| async move {
                 let row = sqlx::query!(
-                    "SELECT a.catalog_id, a.generation, s.space_id
-                     FROM highwater.active AS a, spaces AS s WHERE a.singleton AND s.name = $1",
+                    "SELECT a.catalog_id, a.generation, c.spaces_seq, s.space_id
+                     FROM highwater.active AS a, checkpoint AS c, spaces AS s
+                     WHERE a.singleton AND c.singleton AND s.name = $1 AND s.deleted_seq IS NULL",
                     name.as_str()
                 )
                 .fetch_optional(&pool)
                 .await?;
-                let seen = row.as_ref().map(|row| seen!(row));
-                Ok(Answer { seen, value: row.map(|row| (row.catalog_id, SpaceId::new(row.space_id))) })
+                let Some(row) = row else { return Ok(Answer { seen: None, value: None }) };
+                let generation = row.generation.map(Generation::new);
+                let active = Active { catalog_id: row.catalog_id, generation };
+                let spaces_seq = unsigned("checkpoint", "spaces_seq", row.spaces_seq)?;
+                let value = Some((active, spaces_seq, SpaceId::new(row.space_id)));
+                Ok(Answer { seen: Some(seen!(row)), value })
             })
             .await?;
-        let Some((catalog_id, id)) = found else { return Ok(None) };
-        self.spaces.remember(catalog_id, name.clone(), id);
+        let Some((active, spaces_seq, id)) = found else { return Ok(None) };
+        self.spaces.remember(active, spaces_seq, name.clone(), id);
         Ok(Some(id))
     }
 
@@ -253,7 +270,7 @@ where
         seen
     } else {
         let active = active_row(&mut *current.pool.acquire().await?).await?;
-        Seen { catalog_id: active.catalog_id, generation: active.generation.map(crate::Generation::column) }
+        Seen { catalog_id: active.catalog_id, generation: active.generation.map(Generation::column) }
     };
     Ok((seen == expected).then_some(answer.value))
 }

@@ -3,10 +3,11 @@
 //! Saves announce their checkpoint; the task listens, and looks for itself now and then, since an announcement can be lost
 //! with a connection. Everything that waits for the catalog waits for this task, and nobody else polls.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod spaces;
 
-use proto::{EventId, Incarnation, Sha256Digest, SpaceId, SpaceName};
+use std::sync::Arc;
+
+use proto::{EventId, Incarnation, Sha256Digest};
 use runtime::shutdown::Shutdown;
 use sqlx::PgConnection;
 use sqlx::postgres::{PgListener, PgPool};
@@ -18,11 +19,10 @@ use crate::error::Fault;
 use crate::generation::{Active, active_row};
 use crate::{Checkpoint, Config, Error, Generation, LAYOUT, connect, ddl};
 
+pub(crate) use spaces::Spaces;
+
 /// The channel of announcements; named in the statements that send them, too.
 const CHANNEL: &str = "highwater_checkpoint";
-
-/// More names of spaces than this are forgotten and looked up again.
-const MAX_SPACES: usize = 10_000;
 
 /// The checkpoints of the generation that answers reads, as they come.
 #[derive(Debug, Clone)]
@@ -52,17 +52,7 @@ pub(crate) struct Current {
     pub(crate) pool: PgPool,
 }
 
-/// The ids of spaces by name, of one database: a new one may give the same names to other ids.
-#[derive(Debug, Default)]
-pub(crate) struct Spaces(Mutex<Known>);
-
-#[derive(Debug, Default)]
-struct Known {
-    catalog_id: Option<Uuid>,
-    ids: HashMap<SpaceName, SpaceId>,
-}
-
-/// An announcement as sent by a save; `None` when it only says that something changed.
+/// What a save announces, but for its last word: the checkpoint's `spaces_seq`, which only the save's own statement knows.
 pub(crate) fn announcement(active: Active, generation: Generation, at: &Checkpoint) -> String {
     let event_id = at.event_id.map(|id| id.to_string()).unwrap_or_default();
     let parts = [
@@ -76,9 +66,19 @@ pub(crate) fn announcement(active: Active, generation: Generation, at: &Checkpoi
     parts.join(" ")
 }
 
-fn parse_announcement(text: &str) -> Option<(Uuid, Generation, Checkpoint)> {
+/// A checkpoint as announced, with its `spaces_seq`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Announced {
+    catalog_id: Uuid,
+    generation: Generation,
+    checkpoint: Checkpoint,
+    spaces_seq: u64,
+}
+
+/// `None` when the announcement only says that something changed.
+fn parse_announcement(text: &str) -> Option<Announced> {
     let parts: Vec<&str> = text.split(' ').collect();
-    let [catalog_id, generation, incarnation, n, event_id, chain] = parts.as_slice() else { return None };
+    let [catalog_id, generation, incarnation, n, event_id, chain, spaces_seq] = parts.as_slice() else { return None };
     let event_id = if event_id.is_empty() { None } else { Some(event_id.parse::<EventId>().ok()?) };
     let checkpoint = Checkpoint {
         incarnation: incarnation.parse::<Incarnation>().ok()?,
@@ -86,7 +86,12 @@ fn parse_announcement(text: &str) -> Option<(Uuid, Generation, Checkpoint)> {
         event_id,
         chain: chain.parse::<Sha256Digest>().ok()?,
     };
-    Some((catalog_id.parse().ok()?, Generation::new(generation.parse().ok()?), checkpoint))
+    Some(Announced {
+        catalog_id: catalog_id.parse().ok()?,
+        generation: Generation::new(generation.parse().ok()?),
+        checkpoint,
+        spaces_seq: spaces_seq.parse().ok()?,
+    })
 }
 
 /// The task's own state.
@@ -156,24 +161,25 @@ impl Watch {
             };
             let Some(notification) = received else { return Err(Error::unavailable("the connection was lost")) };
             match parse_announcement(notification.payload()) {
-                Some((catalog_id, generation, checkpoint)) if self.advance(catalog_id, generation, checkpoint) => {}
+                Some(announced) if self.advance(announced) => {}
                 Some(_) | None => return Ok(()),
             }
         }
     }
 
     /// Takes an announced checkpoint; false when it is not the current generation's.
-    fn advance(&self, catalog_id: Uuid, generation: Generation, announced: Checkpoint) -> bool {
+    fn advance(&self, announced: Announced) -> bool {
         let mut ours = false;
         self.state.send_if_modified(|state| match state {
             Watched::Ready { current, checkpoint }
-                if current.active.catalog_id == catalog_id && current.generation == generation =>
+                if current.active.catalog_id == announced.catalog_id && current.generation == announced.generation =>
             {
                 // What was looked up may be newer than announcements that were still under way.
-                ours = checkpoint.incarnation == announced.incarnation;
-                let news = ours && announced.n > checkpoint.n;
+                ours = checkpoint.incarnation == announced.checkpoint.incarnation;
+                let news = ours && announced.checkpoint.n > checkpoint.n;
                 if news {
-                    *checkpoint = announced;
+                    self.spaces.heard(current.active, announced.spaces_seq);
+                    *checkpoint = announced.checkpoint;
                 }
                 news
             }
@@ -190,15 +196,20 @@ impl Watch {
                 "its first generation is not there yet: a projector builds it from the journal",
             ));
         };
-        let checkpoint = ddl::checkpoint(conn, generation).await?;
         let known = match &*self.state.borrow() {
             Watched::Ready { current, .. } if current.active == active => Some(Arc::clone(current)),
             Watched::Ready { .. } | Watched::Starting | Watched::Unavailable(_) => None,
         };
+        if known.is_none() {
+            // First, since another layout may have no such columns.
+            check_layout(conn, generation).await?;
+        }
+        let (checkpoint, spaces_seq) = ddl::checkpoint_and_spaces(conn, generation).await?;
         let current = match known {
             Some(current) => current,
-            None => self.take_up(conn, active, generation).await?,
+            None => self.take_up(active, generation)?,
         };
+        self.spaces.heard(active, spaces_seq);
         self.state.send_if_modified(|state| {
             let news = !matches!(state, Watched::Ready { current: c, checkpoint: k }
                 if Arc::ptr_eq(c, &current) && *k == checkpoint);
@@ -210,24 +221,7 @@ impl Watch {
 
     /// A generation that was not current before, or not before the connection was lost: its pool is new, so that no read
     /// meets a connection that died meanwhile.
-    async fn take_up(
-        &self,
-        conn: &mut PgConnection,
-        active: Active,
-        generation: Generation,
-    ) -> Result<Arc<Current>, Error> {
-        let layout =
-            sqlx::query_scalar!("SELECT layout FROM highwater.generations WHERE number = $1", generation.column())
-                .fetch_one(conn)
-                .await?;
-        if layout.cast_unsigned() != LAYOUT {
-            return Err(Error::Unfit {
-                reason: format!(
-                    "{generation} has layout {layout}, this program reads {LAYOUT}; `projector rebuild` makes it"
-                ),
-            });
-        }
-        self.spaces.belong_to(active.catalog_id);
+    fn take_up(&self, active: Active, generation: Generation) -> Result<Arc<Current>, Error> {
         tracing::info!(generation = generation.number(), "reading {generation} of the catalog");
         Ok(Arc::new(Current { active, generation, pool: connect::reading_pool(&self.config, generation)? }))
     }
@@ -260,6 +254,19 @@ impl Watch {
     }
 }
 
+/// Refuses a generation that another version of the program has made.
+async fn check_layout(conn: &mut PgConnection, generation: Generation) -> Result<(), Error> {
+    let layout = sqlx::query_scalar!("SELECT layout FROM highwater.generations WHERE number = $1", generation.column())
+        .fetch_one(conn)
+        .await?;
+    if layout.cast_unsigned() == LAYOUT {
+        return Ok(());
+    }
+    Err(Error::Unfit {
+        reason: format!("{generation} has layout {layout}, this program reads {LAYOUT}; `projector rebuild` makes it"),
+    })
+}
+
 // === impl Checkpoints ===
 
 impl Checkpoints {
@@ -283,40 +290,6 @@ impl Checkpoints {
     }
 }
 
-// === impl Spaces ===
-
-impl Spaces {
-    pub(crate) fn get(&self, name: &SpaceName) -> Option<SpaceId> {
-        self.open().ids.get(name).copied()
-    }
-
-    /// Remembers a space of the database that it was read from, unless that is another one by now.
-    pub(crate) fn remember(&self, catalog_id: Uuid, name: SpaceName, id: SpaceId) {
-        let mut known = self.open();
-        if known.catalog_id == Some(catalog_id) {
-            if known.ids.len() >= MAX_SPACES {
-                known.ids.clear();
-            }
-            known.ids.insert(name, id);
-        }
-    }
-
-    fn belong_to(&self, catalog_id: Uuid) {
-        let mut known = self.open();
-        if known.catalog_id != Some(catalog_id) {
-            *known = Known { catalog_id: Some(catalog_id), ids: HashMap::new() };
-        }
-    }
-
-    fn forget(&self) {
-        *self.open() = Known::default();
-    }
-
-    fn open(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,8 +300,10 @@ mod tests {
         let start = Checkpoint::start(Incarnation::new(Uuid::from_u128(2)));
         let later = Checkpoint { n: 9, event_id: Some(EventId::new(Uuid::from_u128(3))), ..start };
         for checkpoint in [start, later] {
-            let text = announcement(active, Generation::new(4), &checkpoint);
-            assert_eq!(parse_announcement(&text), Some((Uuid::from_u128(1), Generation::new(4), checkpoint)));
+            let text = format!("{} 7", announcement(active, Generation::new(4), &checkpoint));
+            let catalog_id = Uuid::from_u128(1);
+            let announced = Announced { catalog_id, generation: Generation::new(4), checkpoint, spaces_seq: 7 };
+            assert_eq!(parse_announcement(&text), Some(announced));
         }
         assert_eq!(parse_announcement(""), None);
     }

@@ -1,24 +1,26 @@
 //! One file, one version, the replicas of one blob.
 
-use fold::rows::{BlobRow, ReplicaState, VersionRow};
-use proto::{BlobId, FileId, FolderId, NodeId, Path, SpaceId, SpaceName, VersionId};
+use fold::rows::{BlobRow, FolderRow, ReplicaState, Target, VersionRow};
+use proto::{BlobId, FileId, NodeId, Path, SpaceId, SpaceName, VersionId};
 
 use super::{Answer, Reader, seen};
 use crate::Error;
-use crate::records::{content, replica_state, unsigned, word};
+use crate::records::{FolderColumns, content, number, replica_state, target, unsigned, word};
 
 /// What a path stands for.
 #[derive(Debug, Clone)]
 pub enum Lookup {
     /// A file, with the version asked for.
     File(Box<File>),
-    /// A folder.
-    Folder(FolderId),
-    /// A file that has no such version.
+    /// A folder, as it is now.
+    Folder(FolderRow),
+    /// A file that has no such version, or none with content.
     NoVersion(FileId),
-    /// Nothing.
+    /// A file whose version was given up: its content is not kept any more.
+    Pruned(FileId),
+    /// Nothing; also where a file is deleted.
     NoFile,
-    /// There is no such space.
+    /// No space has this name now.
     NoSpace,
 }
 
@@ -33,7 +35,7 @@ pub struct File {
     pub version: Version,
 }
 
-/// A version with all that is needed to read it.
+/// A version that has content, with all that is needed to read it.
 #[derive(Debug, Clone)]
 pub struct Version {
     /// The version.
@@ -61,23 +63,35 @@ pub struct Replica {
 
 impl Reader {
     /// The file at a path, with its current version or another one of its versions.
-    pub async fn file(&self, space: &SpaceName, path: &Path, version_id: Option<VersionId>) -> Result<Lookup, Error> {
+    ///
+    /// With `at`, names and versions are taken as they were at that sequence, in the space that has the name now; what is
+    /// kept of them, and where, is as it is now. A sequence that the catalog has not come to is the present.
+    pub async fn file(
+        &self,
+        space: &SpaceName,
+        path: &Path,
+        version_id: Option<VersionId>,
+        at: Option<u64>,
+    ) -> Result<Lookup, Error> {
         let segments: Vec<String> = path.segments().map(String::from).collect();
-        if let Some(file) = self.file_there(space, &segments, version_id).await? {
+        // The present is the latest past: one statement serves both.
+        let at = number(at.unwrap_or(u64::MAX));
+        if let Some(file) = self.file_there(space, &segments, version_id, at).await? {
             return Ok(Lookup::File(Box::new(file)));
         }
-        self.what_is_there(space, &segments, version_id).await
+        self.what_is_there(space, &segments, version_id, at).await
     }
 
-    /// A version by its id; none when there is no such one.
+    /// A version by its id, also one that was given up; none when there is no such one, or it is a tombstone.
     pub async fn version(&self, version_id: VersionId) -> Result<Option<Version>, Error> {
         self.read(|pool| async move {
             let rows = sqlx::query!(
                 r#"SELECT a.catalog_id, a.generation,
-                       v.version_id, v.file_id, v.blob_id, v.seq, v.event_id, v.content_type, v.modified_at,
-                       v.created_at, v.actor,
-                       b.size_bytes, b.sha256, b.slices_sha256, b.slice_bytes, b.origin_node, b.first_seq,
-                       b.created_at AS blob_created_at,
+                       v.version_id, v.file_id, v.kind, v.source_version, v.seq, v.event_id, v.content_type,
+                       v.modified_at, v.created_at, v.actor, v.pruned_seq,
+                       b.blob_id, b.space_id AS blob_space_id, b.size_bytes, b.sha256, b.slices_sha256, b.slice_bytes,
+                       b.origin_node, b.first_seq, b.created_at AS blob_created_at, b.refs, b.state AS blob_state,
+                       b.state_seq, b.unreferenced_at,
                        n.node AS "node?", r.state AS "state?", r.seq AS "replica_seq?", r.attempts AS "attempts?",
                        r.reason AS "reason?"
                    FROM highwater.active AS a
@@ -139,33 +153,40 @@ impl Reader {
         space: &SpaceName,
         segments: &[String],
         version_id: Option<VersionId>,
+        at: i64,
     ) -> Result<Option<File>, Error> {
         self.read(|pool| async move {
             let rows = sqlx::query!(
                 r#"WITH RECURSIVE walk AS (
                        SELECT 0 AS depth, s.space_id AS target_id, 'folder'::text COLLATE "C" AS target_kind, s.space_id
-                       FROM spaces AS s WHERE s.name = $1
+                       FROM spaces AS s WHERE s.name = $1 AND s.deleted_seq IS NULL
                      UNION ALL
                        SELECT w.depth + 1, n.target_id, n.target_kind, w.space_id
                        FROM walk AS w
                        CROSS JOIN LATERAL (
-                           SELECT target_id, target_kind FROM names
-                           WHERE parent_id = w.target_id AND name = ($2::text[])[w.depth + 1] AND to_seq IS NULL
-                           LIMIT 1
+                           SELECT target_id, target_kind, to_seq FROM names
+                           WHERE parent_id = w.target_id AND name = ($2::text[])[w.depth + 1] AND from_seq <= $4
+                           ORDER BY from_seq DESC LIMIT 1
                        ) AS n
                        WHERE w.target_kind = 'folder' AND w.depth < cardinality($2::text[])
+                           AND (n.to_seq IS NULL OR n.to_seq > $4)
                    )
                    SELECT a.catalog_id, a.generation, w.space_id AS "space_id!",
-                       v.version_id, v.file_id, v.blob_id, v.seq, v.event_id, v.content_type, v.modified_at,
-                       v.created_at, v.actor,
-                       b.size_bytes, b.sha256, b.slices_sha256, b.slice_bytes, b.origin_node, b.first_seq,
-                       b.created_at AS blob_created_at,
+                       v.version_id, v.file_id, v.kind, v.source_version, v.seq, v.event_id, v.content_type,
+                       v.modified_at, v.created_at, v.actor, v.pruned_seq,
+                       b.blob_id, b.space_id AS blob_space_id, b.size_bytes, b.sha256, b.slices_sha256, b.slice_bytes,
+                       b.origin_node, b.first_seq, b.created_at AS blob_created_at, b.refs, b.state AS blob_state,
+                       b.state_seq, b.unreferenced_at,
                        n.node AS "node?", r.state AS "state?", r.seq AS "replica_seq?", r.attempts AS "attempts?",
                        r.reason AS "reason?"
                    FROM walk AS w
                    JOIN highwater.active AS a ON a.singleton
-                   JOIN files AS f ON f.file_id = w.target_id
-                   JOIN versions AS v ON v.version_id = coalesce($3, f.version_id) AND v.file_id = f.file_id
+                   JOIN versions AS v ON v.version_id = coalesce($3, (
+                           SELECT version_id FROM versions
+                           WHERE file_id = w.target_id AND seq <= $4
+                           ORDER BY seq DESC LIMIT 1
+                       ))
+                       AND v.file_id = w.target_id AND v.seq <= $4 AND v.pruned_seq IS NULL
                    JOIN blobs AS b ON b.blob_id = v.blob_id
                    LEFT JOIN nodes AS n ON true
                    LEFT JOIN replicas AS r ON r.blob_id = v.blob_id AND r.node = n.node
@@ -174,6 +195,7 @@ impl Reader {
                 space.as_str(),
                 segments,
                 version_id.map(VersionId::uuid) as Option<uuid::Uuid>,
+                at,
             )
             .fetch_all(&pool)
             .await?;
@@ -201,38 +223,65 @@ impl Reader {
         space: &SpaceName,
         segments: &[String],
         version_id: Option<VersionId>,
+        at: i64,
     ) -> Result<Lookup, Error> {
         self.read(|pool| async move {
             let row = sqlx::query!(
                 r#"WITH RECURSIVE walk AS (
                        SELECT 0 AS depth, s.space_id AS target_id, 'folder'::text COLLATE "C" AS target_kind
-                       FROM spaces AS s WHERE s.name = $1
+                       FROM spaces AS s WHERE s.name = $1 AND s.deleted_seq IS NULL
                      UNION ALL
                        SELECT w.depth + 1, n.target_id, n.target_kind
                        FROM walk AS w
                        CROSS JOIN LATERAL (
-                           SELECT target_id, target_kind FROM names
-                           WHERE parent_id = w.target_id AND name = ($2::text[])[w.depth + 1] AND to_seq IS NULL
-                           LIMIT 1
+                           SELECT target_id, target_kind, to_seq FROM names
+                           WHERE parent_id = w.target_id AND name = ($2::text[])[w.depth + 1] AND from_seq <= $4
+                           ORDER BY from_seq DESC LIMIT 1
                        ) AS n
                        WHERE w.target_kind = 'folder' AND w.depth < cardinality($2::text[])
+                           AND (n.to_seq IS NULL OR n.to_seq > $4)
                    )
                    SELECT a.catalog_id, a.generation,
                        EXISTS (SELECT FROM walk WHERE depth = 0) AS "space!",
-                       w.target_id AS "target_id?", w.target_kind AS "target_kind?"
+                       w.target_id AS "target_id?", w.target_kind AS "target_kind?",
+                       f.space_id AS "space_id?", f.created_seq AS "created_seq?", f.deleted_seq AS "deleted_seq?",
+                       f.entries AS "entries?", v.pruned_seq AS "pruned_seq?"
                    FROM highwater.active AS a
                    LEFT JOIN walk AS w ON w.depth = cardinality($2::text[])
+                   LEFT JOIN folders AS f ON f.folder_id = w.target_id AND w.target_kind = 'folder'
+                   LEFT JOIN versions AS v ON v.version_id = coalesce($3, (
+                           SELECT version_id FROM versions
+                           WHERE file_id = w.target_id AND seq <= $4
+                           ORDER BY seq DESC LIMIT 1
+                       ))
+                       AND v.file_id = w.target_id AND v.seq <= $4
                    WHERE a.singleton"#,
                 space.as_str(),
                 segments,
+                version_id.map(VersionId::uuid) as Option<uuid::Uuid>,
+                at,
             )
             .fetch_one(&pool)
             .await?;
-            let value = match (row.target_id, row.target_kind.as_deref()) {
+            let there = match (row.target_kind.as_deref(), row.target_id) {
+                (Some(kind), Some(id)) => Some(target(kind, id)?),
+                _ => None,
+            };
+            let value = match there {
                 _ if !row.space => Lookup::NoSpace,
-                (Some(id), Some("folder")) => Lookup::Folder(FolderId::new(id)),
-                (Some(id), Some(_)) if version_id.is_some() => Lookup::NoVersion(FileId::new(id)),
-                _ => Lookup::NoFile,
+                Some(Target::Folder(id)) => {
+                    let columns = (row.space_id, row.created_seq, row.entries);
+                    let (Some(space_id), Some(created_seq), Some(entries)) = columns else {
+                        return Err(Error::inconsistent("folders", "folder_id", format!("{id} has a name but no row")));
+                    };
+                    let deleted_seq = row.deleted_seq;
+                    let folder_id = id.uuid();
+                    let row = FolderColumns { folder_id, space_id, created_seq, deleted_seq, entries };
+                    Lookup::Folder(row.try_into()?)
+                }
+                Some(Target::File(id)) if row.pruned_seq.is_some() => Lookup::Pruned(id),
+                Some(Target::File(id)) if version_id.is_some() => Lookup::NoVersion(id),
+                Some(Target::File(_)) | None => Lookup::NoFile,
             };
             Ok(Answer { seen: Some(seen!(row)), value })
         })

@@ -108,7 +108,8 @@ impl Reader {
         self.read(|pool| async move {
             let row = sqlx::query!(
                 r#"WITH RECURSIVE way AS (
-                       SELECT 0 AS depth, s.space_id AS folder_id FROM spaces AS s WHERE s.name = $1
+                       SELECT 0 AS depth, s.space_id AS folder_id FROM spaces AS s
+                       WHERE s.name = $1 AND s.deleted_seq IS NULL
                      UNION ALL
                        SELECT w.depth + 1, n.target_id
                        FROM way AS w

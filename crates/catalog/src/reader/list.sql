@@ -3,7 +3,8 @@
 WITH RECURSIVE
 -- The folder to list.
 way AS (
-    SELECT 0 AS depth, s.space_id AS folder_id FROM spaces AS s WHERE s.name = $1
+    SELECT 0 AS depth, s.space_id AS folder_id FROM spaces AS s
+    WHERE s.name = $1 AND s.deleted_seq IS NULL
   UNION ALL
     SELECT w.depth + 1, n.target_id
     FROM way AS w
@@ -75,10 +76,11 @@ page AS MATERIALIZED (
     SELECT w.step, w.file_id, w.below FROM walk AS w WHERE w.file_id IS NOT NULL LIMIT $4
 )
 SELECT a.catalog_id, a.generation, p.below AS "below!",
-    v.version_id, v.file_id, v.blob_id, v.seq, v.event_id, v.content_type, v.modified_at,
-    v.created_at, v.actor,
-    b.size_bytes, b.sha256, b.slices_sha256, b.slice_bytes, b.origin_node, b.first_seq,
-    b.created_at AS blob_created_at,
+    v.version_id, v.file_id, v.kind, v.source_version, v.seq, v.event_id, v.content_type,
+    v.modified_at, v.created_at, v.actor, v.pruned_seq,
+    b.blob_id, b.space_id AS blob_space_id, b.size_bytes, b.sha256, b.slices_sha256, b.slice_bytes,
+    b.origin_node, b.first_seq, b.created_at AS blob_created_at, b.refs, b.state AS blob_state,
+    b.state_seq, b.unreferenced_at,
     r.stored AS "stored!", r.wanted AS "wanted!"
 FROM page AS p
 JOIN highwater.active AS a ON a.singleton

@@ -1,15 +1,28 @@
 //! The catalog on a real Postgres.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+
+mod changes;
 mod cluster;
+mod short;
 mod world;
 
+mod browsing;
 mod building;
 mod comparing;
+
 mod fencing;
 mod folding;
+mod history;
+mod large;
 mod listing;
 mod migrating;
 mod outages;
+mod past;
 mod reading;
+mod retaining;
+mod rows;
+mod spaces;
 mod switching;
+mod trashing;
 mod waiting;

@@ -12,7 +12,7 @@ use crate::world::{Journal, PATIENCE, World, fold, main_space, path};
 async fn unavailable(reader: &Reader, words: &str) {
     let started = Instant::now();
     loop {
-        let error = reader.file(&main_space(), &path("a"), None).await;
+        let error = reader.file(&main_space(), &path("a"), None, None).await;
         match error {
             Err(Error::Unavailable { reason, .. }) if reason.contains(words) => return,
             other => assert!(started.elapsed() < PATIENCE, "not {words:?} but {other:?}"),
@@ -34,7 +34,7 @@ async fn before_the_first_generation_has_caught_up_there_are_no_answers() {
     unavailable(&reader, "first generation").await;
     world.generations().await.unwrap().switch(writer.generation(), Switch::CaughtUp).await.unwrap();
     reader.wait_for(journal.head(), PATIENCE).await.unwrap();
-    assert!(matches!(reader.file(&main_space(), &path("a"), None).await.unwrap(), Lookup::File(_)));
+    assert!(matches!(reader.file(&main_space(), &path("a"), None, None).await.unwrap(), Lookup::File(_)));
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn a_dropped_database_is_found_again_when_it_is_rebuilt() {
     reader.wait_for(journal.head(), PATIENCE).await.unwrap();
     assert_eq!(reader.space(&main_space()).await.unwrap(), Some(journal.space()));
     assert_ne!(reader.space(&main_space()).await.unwrap(), old_space);
-    assert!(matches!(reader.file(&main_space(), &path("a"), None).await.unwrap(), Lookup::File(_)));
+    assert!(matches!(reader.file(&main_space(), &path("a"), None, None).await.unwrap(), Lookup::File(_)));
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn a_server_that_restarts_is_found_again() {
     drop(writer);
     assert!(reader.space(&main_space()).await.unwrap().is_some());
     for _ in 0..2 {
-        assert!(matches!(reader.file(&main_space(), &path("a"), None).await.unwrap(), Lookup::File(_)));
+        assert!(matches!(reader.file(&main_space(), &path("a"), None, None).await.unwrap(), Lookup::File(_)));
         world.cluster.stop();
         unavailable(&reader, "").await;
         // Known to be gone, it is said at once.
@@ -121,7 +121,7 @@ async fn a_read_survives_dead_connections_of_the_pool() {
     for _ in 0..3 {
         // Several at once, so that the pool has several connections to lose.
         let (space, path) = (main_space(), path("a"));
-        let ask = || reader.file(&space, &path, None);
+        let ask = || reader.file(&space, &path, None, None);
         let (a, b, c) = futures::join!(ask(), ask(), ask());
         for found in [a, b, c] {
             assert!(matches!(found.unwrap(), Lookup::File(_)));

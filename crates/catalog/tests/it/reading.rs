@@ -16,24 +16,26 @@ async fn a_path_is_resolved_to_its_current_version_or_the_one_asked_for() {
     let (_world, _writer, reader) = World::with(&journal).await.unwrap();
     let space = main_space();
 
-    let Lookup::File(file) = reader.file(&space, &path("docs/a.txt"), None).await.unwrap() else { panic!("no file") };
+    let Lookup::File(file) = reader.file(&space, &path("docs/a.txt"), None, None).await.unwrap() else {
+        panic!("no file")
+    };
     assert_eq!((file.version.row.version_id, file.version.blob.size_bytes), (second.version_id(), 2));
     assert_eq!((file.space_id, file.version.replicas.len()), (journal.space(), 3));
-    let asked = reader.file(&space, &path("docs/a.txt"), Some(first.version_id())).await.unwrap();
+    let asked = reader.file(&space, &path("docs/a.txt"), Some(first.version_id()), None).await.unwrap();
     let Lookup::File(older) = asked else { panic!("{asked:?}") };
     assert_eq!((older.file_id, older.version.blob.size_bytes), (file.file_id, 1));
 
     // A version of another file is none of this one's.
     for strange in [other.version_id(), VersionId::new(Uuid::nil())] {
-        let found = reader.file(&space, &path("docs/a.txt"), Some(strange)).await.unwrap();
+        let found = reader.file(&space, &path("docs/a.txt"), Some(strange), None).await.unwrap();
         assert!(matches!(found, Lookup::NoVersion(id) if id == file.file_id), "{found:?}");
     }
     for (text, what) in [("docs", "folder"), ("docs/b", "none"), ("docs/a.txt/b", "none"), ("x/y/z", "none")] {
-        let found = reader.file(&space, &path(text), None).await.unwrap();
+        let found = reader.file(&space, &path(text), None, None).await.unwrap();
         let right = if what == "folder" { matches!(found, Lookup::Folder(_)) } else { matches!(found, Lookup::NoFile) };
         assert!(right, "{text}: {found:?}");
     }
-    let found = reader.file(&"elsewhere".parse().unwrap(), &path("docs"), None).await.unwrap();
+    let found = reader.file(&"elsewhere".parse().unwrap(), &path("docs"), None, None).await.unwrap();
     assert!(matches!(found, Lookup::NoSpace), "{found:?}");
     assert_eq!(reader.space(&"elsewhere".parse().unwrap()).await.unwrap(), None);
     assert!(reader.version(VersionId::new(Uuid::nil())).await.unwrap().is_none());
@@ -50,7 +52,7 @@ async fn a_name_taken_by_a_folder_gives_a_conflicted_copy_that_is_found() {
     let receipt = reader.receipt(event).await.unwrap().unwrap();
     assert_eq!(receipt.outcome, Outcome::ConflictedCopy);
     assert_eq!(receipt.reason.as_deref(), Some("name_taken_by_folder"));
-    let found = reader.file(&main_space(), receipt.path.as_ref().unwrap(), None).await.unwrap();
+    let found = reader.file(&main_space(), receipt.path.as_ref().unwrap(), None, None).await.unwrap();
     assert!(matches!(&found, Lookup::File(file) if Some(file.file_id) == receipt.file_id), "{found:?}");
     let receipt = reader.receipt(failed).await.unwrap().unwrap();
     assert_eq!((receipt.outcome, receipt.path), (Outcome::Rejected, None));
@@ -67,7 +69,9 @@ async fn the_events_of_a_file_are_those_of_its_blobs_too() {
     journal.parked("node-b", second, "the node is full");
     journal.repeat();
     let (_world, _writer, reader) = World::with(&journal).await.unwrap();
-    let Lookup::File(file) = reader.file(&main_space(), &path("a"), None).await.unwrap() else { panic!("no file") };
+    let Lookup::File(file) = reader.file(&main_space(), &path("a"), None, None).await.unwrap() else {
+        panic!("no file")
+    };
 
     let page = reader.events(file.file_id, 100, "").await.unwrap();
     let seqs: Vec<u64> = page.events.iter().map(|event| event.seq).collect();

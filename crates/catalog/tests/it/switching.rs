@@ -20,9 +20,9 @@ async fn readers_never_notice_a_switch() {
         let (reader, done, asked) = (reader.clone(), Arc::clone(&done), Arc::clone(&asked));
         readers.spawn(async move {
             while !done.load(Ordering::Relaxed) {
-                let found = reader.file(&main_space(), &path("a/b"), None).await?;
+                let found = reader.file(&main_space(), &path("a/b"), None, None).await?;
                 assert!(matches!(found, Lookup::File(_)), "{found:?}");
-                let nothing = reader.file(&main_space(), &path("a/nothing"), None).await?;
+                let nothing = reader.file(&main_space(), &path("a/nothing"), None, None).await?;
                 assert!(matches!(nothing, Lookup::NoFile), "{nothing:?}");
                 let listed = reader.list(&main_space(), None, 10, "").await?;
                 assert!(matches!(&listed, Listing::Page { files, .. } if !files.is_empty()), "{listed:?}");
@@ -79,6 +79,28 @@ async fn a_generation_that_is_behind_does_not_become_active() {
     generations.switch(behind, Switch::CaughtUp).await.unwrap();
     let error = generations.switch(writer.generation(), Switch::Regardless).await.unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_generation_of_an_older_layout_gives_way() {
+    let mut journal = Journal::begun(1);
+    journal.upload("a", 1);
+    let (world, writer, reader) = World::with(&journal).await.unwrap();
+    let old = writer.generation();
+    writer.close().await;
+    world.sql("UPDATE highwater.generations SET layout = 1").unwrap();
+    world.sql(&format!("ALTER TABLE {}.checkpoint DROP COLUMN spaces_seq", old.schema())).unwrap();
+    let mut generations = world.generations().await.unwrap();
+    let generation = generations.create(journal.incarnation).await.unwrap();
+    let mut new = Writer::open_generation(&world.config, generation).await.unwrap();
+    fold(&mut new, &journal, 10).await.unwrap();
+    // This program's readers say what is to be done, until it is done.
+    let error = world.reader().space(&main_space()).await.unwrap_err();
+    assert!(error.to_string().contains("projector rebuild"), "{error:?}");
+    generations.switch(generation, Switch::CaughtUp).await.unwrap();
+    reader.wait_for(journal.head(), PATIENCE).await.unwrap();
+    let found = reader.file(&main_space(), &path("a"), None, None).await.unwrap();
+    assert!(matches!(found, Lookup::File(_)), "{found:?}");
 }
 
 #[tokio::test]

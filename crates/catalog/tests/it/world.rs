@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use catalog::{Checkpoint, Config, Generations, Reader, Switch, Writer};
 use fold::{Input, View};
 use proto::{
-    Actor, BlobId, Event, EventId, Fact, FileUploaded, Incarnation, MarkerId, NodeId, NodeJoined, OnConflict, Path,
-    RULES, Recorded, ReplicaStored, ReplicationParked, Sequence, Sha256Digest, SpaceCreated, SpaceId, SpaceName,
-    StoredReplica,
+    Actor, BlobId, Event, EventId, Fact, FileUploaded, Fingerprint, Incarnation, MarkerId, NodeId, NodeJoined,
+    OnConflict, Path, RULES, Recorded, ReplicaStored, ReplicationParked, Sequence, Sha256Digest, SpaceCreated, SpaceId,
+    SpaceName, StoredReplica,
 };
 use runtime::clock::Ids;
 use runtime::shutdown::Shutdown;
@@ -177,6 +177,7 @@ impl Journal {
             marker_id: marker("node-a"),
             if_version: None,
             on_conflict,
+            instant: false,
         }));
         (event, blob_id)
     }
@@ -207,10 +208,7 @@ impl Journal {
 
     pub(crate) fn publish_as(&mut self, id: EventId, fact: Fact) {
         let n = self.n() + 1;
-        let fingerprint = match &fact {
-            Fact::FileUploaded(uploaded) => Some(proto::Fingerprint::of_upload(uploaded)),
-            Fact::NodeJoined(_) | Fact::SpaceCreated(_) | Fact::ReplicaStored(_) | Fact::ReplicationParked(_) => None,
-        };
+        let fingerprint = Fingerprint::of_fact(&fact);
         let event = Event {
             id,
             source: "/highwater/test".to_owned(),

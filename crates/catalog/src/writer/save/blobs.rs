@@ -1,0 +1,122 @@
+//! Versions, their content, and where it is.
+
+use fold::Backfill;
+use fold::rows::{BlobRow, NodeRow, ReplicaRow, VersionRow};
+use proto::{BlobId, VersionId};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::column;
+use crate::records::{number, small_number, storable};
+
+/// A version never changes but once, when it is pruned.
+pub(super) async fn save_versions(conn: &mut PgConnection, rows: &[VersionRow]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO versions AS t
+             (version_id, file_id, kind, blob_id, source_version, seq, event_id, content_type, modified_at, created_at,
+             actor, pruned_seq)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::bigint[], $7::uuid[],
+             $8::text[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::bigint[])
+         ON CONFLICT (version_id) DO UPDATE SET pruned_seq = excluded.pruned_seq WHERE t.pruned_seq IS NULL",
+        &column(rows, |row| row.version_id.uuid()),
+        &column(rows, |row| row.file_id.uuid()),
+        &column(rows, |row| row.kind.to_string()),
+        &column(rows, |row| row.blob_id.map(BlobId::uuid)) as &[Option<Uuid>],
+        &column(rows, |row| row.source_version.map(VersionId::uuid)) as &[Option<Uuid>],
+        &column(rows, |row| number(row.seq)),
+        &column(rows, |row| row.event_id.uuid()),
+        &column(rows, |row| storable(&row.content_type)),
+        &column(rows, |row| row.modified_at) as &[Option<OffsetDateTime>],
+        &column(rows, |row| row.created_at),
+        &column(rows, |row| row.actor.to_string()),
+        &column(rows, |row| row.pruned_seq.map(number)) as &[Option<i64>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Of a blob that is known, only who names it and how far it is on the way to its end can change.
+pub(super) async fn save_blobs(conn: &mut PgConnection, rows: &[BlobRow]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO blobs AS t
+             (blob_id, space_id, size_bytes, sha256, slices_sha256, slice_bytes, origin_node, first_seq, created_at, refs,
+             state, state_seq, unreferenced_at)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bigint[], $7::text[],
+             $8::bigint[], $9::timestamptz[], $10::bigint[], $11::text[], $12::bigint[], $13::timestamptz[])
+         ON CONFLICT (blob_id) DO UPDATE
+         SET refs = excluded.refs, state = excluded.state, state_seq = excluded.state_seq,
+             unreferenced_at = excluded.unreferenced_at
+         WHERE t.state_seq <= excluded.state_seq",
+        &column(rows, |row| row.blob_id.uuid()),
+        &column(rows, |row| row.space_id.uuid()),
+        &column(rows, |row| number(row.size_bytes)),
+        &column(rows, |row| row.sha256.as_bytes().to_vec()),
+        &column(rows, |row| row.slices_sha256.map(|d| d.as_bytes().to_vec())) as &[Option<Vec<u8>>],
+        &column(rows, |row| row.slice_bytes.map(number)) as &[Option<i64>],
+        &column(rows, |row| row.origin_node.to_string()),
+        &column(rows, |row| number(row.first_seq)),
+        &column(rows, |row| row.created_at),
+        &column(rows, |row| number(row.refs)),
+        &column(rows, |row| row.state.to_string()),
+        &column(rows, |row| number(row.state_seq)),
+        &column(rows, |row| row.unreferenced_at) as &[Option<OffsetDateTime>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn save_nodes(conn: &mut PgConnection, rows: &[NodeRow]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO nodes AS t (node, marker_id, joined_seq)
+         SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[])
+         ON CONFLICT (node) DO UPDATE SET marker_id = excluded.marker_id, joined_seq = excluded.joined_seq
+         WHERE t.joined_seq <= excluded.joined_seq",
+        &column(rows, |row| row.node.to_string()),
+        &column(rows, |row| row.marker_id.uuid()),
+        &column(rows, |row| number(row.joined_seq)),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn save_replicas(conn: &mut PgConnection, rows: &[ReplicaRow]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO replicas AS t (blob_id, node, state, seq, fence_seq, attempts, reason)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::integer[],
+             $7::text[])
+         ON CONFLICT (blob_id, node) DO UPDATE
+         SET state = excluded.state, seq = excluded.seq, fence_seq = excluded.fence_seq,
+             attempts = excluded.attempts, reason = excluded.reason
+         WHERE t.seq <= excluded.seq",
+        &column(rows, |row| row.blob_id.uuid()),
+        &column(rows, |row| row.node.to_string()),
+        &column(rows, |row| row.state.to_string()),
+        &column(rows, |row| number(row.seq)),
+        &column(rows, |row| number(row.fence_seq)),
+        &column(rows, |row| small_number(row.attempts)),
+        &column(rows, |row| row.reason.as_deref().map(storable)) as &[Option<String>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Every live blob that has no row for the node gets one, pending.
+pub(super) async fn fill(conn: &mut PgConnection, backfill: &Backfill) -> Result<(), sqlx::Error> {
+    // The one statement that reads a whole table.
+    sqlx::query!("SELECT set_config('enable_seqscan', 'on', true)").fetch_one(&mut *conn).await?;
+    sqlx::query!(
+        "INSERT INTO replicas (blob_id, node, state, seq, fence_seq, attempts, reason)
+         SELECT blob_id, $1, 'pending', $2, 0, 0, NULL FROM blobs WHERE state = 'live'
+         ON CONFLICT (blob_id, node) DO NOTHING",
+        backfill.node.as_str(),
+        number(backfill.seq),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
