@@ -1,11 +1,14 @@
 //! What is known about a blob.
 
 use proto::{BlobId, EventId, FileUploaded, MarkerId, NodeId, SLICE_BYTES, Sha256Digest, SpaceId, VersionId};
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
 /// The most parts a multipart upload may have, on every S3 server.
 pub(crate) const MAX_PARTS: u64 = 10_000;
+/// The entry of an object's user metadata that names its blob.
+pub(crate) const BLOB_ID_ENTRY: &str = "blob-id";
 /// The longest slice that is accepted from an event: a slice is held in memory until its digest is known.
 const MAX_SLICE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -25,7 +28,7 @@ pub struct BlobRef {
 }
 
 /// What is written beside an object as user metadata: enough to find its event when the journal is all that is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectMeta {
     /// The event that names the blob.
     pub event_id: EventId,
@@ -143,7 +146,7 @@ impl ObjectMeta {
     /// Names and values, without the `x-amz-meta-` before the names.
     pub(crate) fn entries(&self, blob: BlobId) -> [(&'static str, String); 4] {
         [
-            ("blob-id", blob.to_string()),
+            (BLOB_ID_ENTRY, blob.to_string()),
             ("event-id", self.event_id.to_string()),
             ("space-id", self.space.to_string()),
             ("version-id", self.version_id.to_string()),
@@ -156,16 +159,22 @@ impl ObjectMeta {
 impl Expected {
     /// Compares with what came; nothing is stored when they differ.
     pub(crate) fn check(&self, size_bytes: u64, sha256: Sha256Digest) -> Result<(), Error> {
-        if let Some(expected) = self.size_bytes
-            && expected != size_bytes
-        {
-            let reason = format!("the upload has {size_bytes} bytes, but {expected} were announced");
-            return Err(Error::Mismatch { reason });
-        }
+        self.check_size(size_bytes)?;
         if let Some(expected) = self.sha256
             && expected != sha256
         {
             let reason = format!("the upload has the SHA-256 {sha256}, but {expected} was announced");
+            return Err(Error::Mismatch { reason });
+        }
+        Ok(())
+    }
+
+    /// As [`Self::check`], before the digest is known.
+    pub(crate) fn check_size(&self, size_bytes: u64) -> Result<(), Error> {
+        if let Some(expected) = self.size_bytes
+            && expected != size_bytes
+        {
+            let reason = format!("the upload has {size_bytes} bytes, but {expected} were announced");
             return Err(Error::Mismatch { reason });
         }
         Ok(())

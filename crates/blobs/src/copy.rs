@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use proto::{LARGE_BLOB_BYTES, MarkerId, NodeId, SliceDigests};
+use time::OffsetDateTime;
 
 use crate::body::Pieces;
 use crate::checksum::{Algorithm, Checksum};
@@ -25,9 +26,9 @@ pub struct CopyOptions {
     /// Nobody tried this copy before: the target is not asked whether it has the blob, which would cost as much as
     /// reading it.
     pub first_attempt: bool,
-    /// After the copy, look whether the blob was erased on the target meanwhile, and undo the copy if so. Needed when the
-    /// event that asks for the copy is old.
-    pub check_erased: bool,
+    /// Until then nobody can have ordered to erase the blob. A copy that is completed later looks whether that happened
+    /// on the target meanwhile, and undoes itself if so.
+    pub safe_until: OffsetDateTime,
 }
 
 /// A copy that is on the target, and verified.
@@ -60,10 +61,10 @@ pub enum CopyError {
         /// The whole sentence.
         reason: String,
     },
-    /// The blob was erased on the target; the copy was undone. Nothing is left to do.
+    /// The blob was erased, and nothing of it was left on the target. There is nothing to do, ever.
     #[error("the blob was erased on node {node}")]
     Erased {
-        /// The target.
+        /// The node that says so: the target, or a source.
         node: NodeId,
     },
 }
@@ -93,13 +94,16 @@ pub async fn copy(
     };
     let marker_id = target.admit().await.map_err(|error| CopyError::at(target, error))?;
     let job = Job { blob, meta, target, options };
-    let already_there = !options.first_attempt && job.is_there().await.map_err(|error| CopyError::at(target, error))?;
-    if !already_there && let Err(error) = job.run(&Sources::new(nodes, sources, target.id())).await {
-        return Err(job.whose(error).await);
-    }
-    if options.check_erased {
+    if !options.first_attempt {
+        // What comes again may be old: then bytes that would only be deleted need not be copied.
         job.undo_if_erased().await?;
     }
+    let already_there = !options.first_attempt && job.is_there().await.map_err(|error| CopyError::at(target, error))?;
+    let sources = Sources::new(nodes, sources, target.id());
+    if !already_there && let Err(error) = job.run(&sources).await {
+        return Err(job.why(error, &sources).await);
+    }
+    job.undo_if_erased().await?;
     if target.marker().map(|marker| marker.marker_id) != Some(marker_id) {
         let reason = "got another marker during the copy".to_owned();
         return Err(CopyError::Node { node: target.id().clone(), fault: NodeFault::WrongMarker, reason });
@@ -122,21 +126,33 @@ impl Job<'_> {
         }
     }
 
-    /// A node that denies access to this key and takes another one is well: then the copy is at fault. Otherwise a single
-    /// key that a policy protects would hold up the whole node for ever.
-    async fn whose(self, error: CopyError) -> CopyError {
-        let CopyError::Node { node, fault: NodeFault::Denied, reason } = &error else { return error };
-        if node != self.target.id() {
-            return error;
+    /// What a failed copy comes from. When the blob is nowhere to be had, it may have been erased: a tombstone on any node
+    /// says that this was ordered for all of them, and that nobody needs the copy.
+    async fn why(self, error: CopyError, sources: &Sources) -> CopyError {
+        match error {
+            CopyError::Node { node, fault: fault @ NodeFault::Denied, reason } if node == *self.target.id() => {
+                CopyError::at(
+                    self.target,
+                    self.target.blame(self.blob.blob_id, Error::Node { node, fault, reason }).await,
+                )
+            }
+            CopyError::Blob { reason } => match self.erased_on(sources).await {
+                Some(node) => self.leave_nothing(node).await,
+                None => CopyError::Blob { reason },
+            },
+            other => other,
         }
-        let control = format!("highwater-probe/write-{}", self.blob.blob_id);
-        if self.target.put(&control, Bytes::new()).await.is_err() {
-            return error;
+    }
+
+    /// The first node that says that the blob was erased there. One that cannot say does not matter: the copy is tried
+    /// again then.
+    async fn erased_on(self, sources: &Sources) -> Option<NodeId> {
+        for node in std::iter::once(self.target.clone()).chain(sources.order()) {
+            if matches!(node.has_tombstone(self.blob.blob_id).await, Ok(true)) {
+                return Some(node.id().clone());
+            }
         }
-        if let Err(left) = self.target.delete(&control).await {
-            tracing::debug!(node.id = %node, "left {control} on node {node}: {left}");
-        }
-        CopyError::Blob { reason: format!("node {node} {reason}") }
+        None
     }
 
     /// Whether the target has the blob, whole and right, with its slice digests. A target that verifies what it receives
@@ -222,20 +238,25 @@ impl Job<'_> {
         if verifies { Ok(()) } else { read_back(target, blob, digests).await.map_err(at_target) }
     }
 
+    /// Looks for a tombstone that came before the copy did. The time is that at which the copy is complete: one that
+    /// takes long, or comes again after hours, is as old as it is then.
     async fn undo_if_erased(self) -> Result<(), CopyError> {
         let (target, blob) = (self.target, self.blob.blob_id);
-        let undo = async {
-            if target.head(&blob.erased_key()).await?.is_none() {
-                return Ok(false);
-            }
-            target.delete(&blob.key()).await?;
-            target.delete(&blob.parts_key()).await?;
-            Ok(true)
-        };
-        match undo.await {
+        if target.clock().now() <= self.options.safe_until {
+            return Ok(());
+        }
+        match target.has_tombstone(blob).await {
             Ok(false) => Ok(()),
-            Ok(true) => Err(CopyError::Erased { node: target.id().clone() }),
+            Ok(true) => Err(self.leave_nothing(target.id().clone()).await),
             Err(error) => Err(CopyError::at(target, error)),
+        }
+    }
+
+    /// Deletes what was copied of a blob that was erased, as `node` says.
+    async fn leave_nothing(self, node: NodeId) -> CopyError {
+        match self.target.delete_blob(self.blob.blob_id).await {
+            Ok(()) => CopyError::Erased { node },
+            Err(error) => CopyError::at(self.target, error),
         }
     }
 }

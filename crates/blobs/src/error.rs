@@ -46,6 +46,14 @@ pub enum Error {
         /// The object's key.
         key: String,
     },
+    /// The node says that it deleted the object, and has it still.
+    #[error("node {node} still has {key} after it was deleted")]
+    NotDeleted {
+        /// Which one.
+        node: NodeId,
+        /// The object's key.
+        key: String,
+    },
     /// No node can take the bytes now.
     #[error("no node can take the bytes now: {reason}")]
     NoNode {
@@ -73,6 +81,22 @@ pub enum Error {
     Mismatch {
         /// The whole sentence.
         reason: String,
+    },
+    /// What is safe of an upload that can be resumed is lost or out of reach for good: it must be started again.
+    #[error("the upload of blob {blob} cannot go on and must be started again: {reason}")]
+    MustRestart {
+        /// Which one.
+        blob: BlobId,
+        /// What became of it.
+        reason: String,
+    },
+    /// An upload that can be resumed goes on elsewhere.
+    #[error("the upload goes on at byte {expected}, not at byte {offset}")]
+    WrongOffset {
+        /// The one that was asked for.
+        offset: u64,
+        /// How many bytes are safe.
+        expected: u64,
     },
     /// The upload is longer than a blob can be.
     #[error("the upload is longer than {max_bytes} bytes")]
@@ -137,8 +161,11 @@ impl Transient for Error {
             Self::Node { .. } | Self::Checksum { .. } | Self::NoNode { .. } | Self::Unavailable { .. } => true,
             Self::Refused { .. }
             | Self::NotFound { .. }
+            | Self::NotDeleted { .. }
             | Self::Unreadable { .. }
             | Self::Mismatch { .. }
+            | Self::MustRestart { .. }
+            | Self::WrongOffset { .. }
             | Self::TooLong { .. }
             | Self::UnknownNode(_)
             | Self::Setup { .. } => false,

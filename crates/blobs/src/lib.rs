@@ -2,8 +2,8 @@
 //!
 //! [`Nodes`] is what a service opens: every configured [`Node`], each with a breaker and a health check, and the order in
 //! which they are asked for a blob ([`rank`]). On it stand the three jobs: [`Upload`] writes a blob to one node in
-//! bounded memory, [`Read`] gives back only bytes whose digest is right, and [`copy`] puts a blob on a further node and
-//! has it verified there.
+//! bounded memory, and [`Resumable`] does so over many calls and processes; [`Read`] gives back only bytes whose digest
+//! is right; [`copy`] puts a blob on a further node and has it verified there, and [`Node::erase`] takes it away again.
 //!
 //! A node is asked for as little as possible, since every S3 server behaves differently: no conditional requests, no
 //! versioning, no trust in its ETags. What a node can do is found out by [`probe`].
@@ -17,9 +17,14 @@ mod nodes;
 mod rank;
 
 mod blob;
+mod commit;
 mod copy;
+mod erase;
 mod hash;
+mod place;
 mod read;
+mod resumable;
+mod sends;
 mod slice;
 mod upload;
 mod verify;
@@ -43,4 +48,5 @@ pub use node::{Listed, Node, ObjectHead, Page};
 pub use nodes::Nodes;
 pub use rank::rank;
 pub use read::{BadReplica, Read};
+pub use resumable::{PartRecord, Progress, Resumable, UploadState};
 pub use upload::Upload;

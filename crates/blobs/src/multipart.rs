@@ -1,5 +1,6 @@
 //! Multipart uploads, as far as every S3 server has them.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use aws_sdk_s3::config::Builder;
@@ -9,14 +10,16 @@ use aws_smithy_types::body::SdkBody;
 use http::Method;
 use proto::BlobId;
 use runtime::retry;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
+use crate::blob::BLOB_ID_ENTRY;
 use crate::breaker::Kind;
 use crate::checksum::{Algorithm, Checksum};
 use crate::node::found;
 use crate::transport::Call;
-use crate::{Error, Node, NodeFault, ObjectMeta};
+use crate::{Error, Node, NodeFault, ObjectHead, ObjectMeta};
 
 /// The slowest a server may be at making one object of its parts.
 const COMPLETION_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
@@ -28,10 +31,12 @@ pub(crate) struct Multipart {
     pub(crate) key: String,
     pub(crate) id: String,
     algorithm: Algorithm,
+    /// What the object's metadata will say that it is.
+    blob: Option<BlobId>,
 }
 
 /// A part that the node has.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Part {
     /// From 1.
     pub(crate) number: i32,
@@ -68,12 +73,13 @@ impl Multipart {
         let Some(id) = created.upload_id else {
             return Err(Error::node(node.id(), NodeFault::Broken, "begins a multipart upload without an id"));
         };
-        Ok(Self { node: node.clone(), key: key.to_owned(), id, algorithm })
+        let blob = meta.map(|(blob, _)| blob);
+        Ok(Self { node: node.clone(), key: key.to_owned(), id, algorithm, blob })
     }
 
-    /// One that was begun before, with the same kind of checksum.
-    pub(crate) fn resume(node: &Node, key: &str, id: String, algorithm: Algorithm) -> Self {
-        Self { node: node.clone(), key: key.to_owned(), id, algorithm }
+    /// One that was begun before, with the same kind of checksum, for the same blob.
+    pub(crate) fn resume(node: &Node, key: &str, id: String, algorithm: Algorithm, blob: Option<BlobId>) -> Self {
+        Self { node: node.clone(), key: key.to_owned(), id, algorithm, blob }
     }
 
     /// Sends part `number`, from 1, with `len` bytes.
@@ -126,7 +132,8 @@ impl Multipart {
     }
 
     /// Makes the object out of `parts`, which together have `size_bytes`. An answer can get lost after the node has done
-    /// it, and a second try then meets an upload that is no more: so the object itself is asked for.
+    /// it, and a second try then meets an upload that is no more: so the object itself is asked for. `NotFound` when there
+    /// is neither.
     pub(crate) async fn complete(&self, mut parts: Vec<Part>, size_bytes: u64) -> Result<(), Error> {
         parts.sort_by_key(|part| part.number);
         let policy = &self.node.config().retry;
@@ -136,15 +143,18 @@ impl Multipart {
                 Err(error) => error,
             };
             match self.node.head(&self.key).await {
-                Ok(Some(head)) if head.size_bytes == size_bytes => Ok(()),
-                Ok(_) if matches!(error, Error::NotFound { .. }) => {
-                    let reason = format!("lost the multipart upload of {}", self.key);
-                    Err(Error::node(self.node.id(), NodeFault::Broken, reason))
-                }
+                Ok(Some(head)) if self.is_made(&head, size_bytes) => Ok(()),
+                // Whether it was done is not known yet.
+                Err(unknown) if matches!(error, Error::NotFound { .. }) => Err(unknown),
                 Ok(_) | Err(_) => Err(error),
             }
         })
         .await
+    }
+
+    fn is_made(&self, head: &ObjectHead, size_bytes: u64) -> bool {
+        let is_ours = |blob: BlobId| head.metadata.get(BLOB_ID_ENTRY) == Some(&blob.to_string());
+        head.size_bytes == size_bytes && self.blob.is_none_or(is_ours)
     }
 
     async fn try_complete(&self, parts: &[Part], size_bytes: u64) -> Result<(), Error> {
@@ -208,16 +218,22 @@ pub(crate) async fn pending(node: &Node, prefix: &str) -> Result<Option<Vec<Pend
     }
 }
 
-/// Aborts the multipart uploads under `prefix` on `node` that are older than `older_than`; how many.
-pub(crate) async fn abort_stale(node: &Node, prefix: &str, older_than: Duration) -> Result<usize, Error> {
+/// Aborts the multipart uploads under `prefix` on `node` that are older than `older_than`, but those whose ids are in
+/// `keep`; how many.
+pub(crate) async fn abort_stale(
+    node: &Node,
+    prefix: &str,
+    older_than: Duration,
+    keep: &HashSet<String>,
+) -> Result<usize, Error> {
     // Some servers list only the uploads of one key, or all of them: ask for all and choose here.
     let Some(uploads) = pending(node, "").await? else { return Ok(0) };
     let limit = node.clock().now() - older_than;
     let mut aborted = 0;
     for upload in uploads {
-        let stale = upload.key.starts_with(prefix) && upload.initiated_at.is_some_and(|at| at < limit);
-        if stale {
-            Multipart::resume(node, &upload.key, upload.id, Algorithm::Crc32c).abort().await?;
+        let is_old = upload.initiated_at.is_some_and(|at| at < limit);
+        if is_old && upload.key.starts_with(prefix) && !keep.contains(&upload.id) {
+            Multipart::resume(node, &upload.key, upload.id, Algorithm::Crc32c, None).abort().await?;
             aborted += 1;
         }
     }

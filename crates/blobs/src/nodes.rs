@@ -1,5 +1,6 @@
 //! All nodes of the cluster.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::commit::remove;
 use crate::rank::score;
 use crate::{BlobRef, Config, Error, Health, Node, NodeConfig, ObjectMeta, Read, Upload, Written, multipart};
 
@@ -92,15 +94,8 @@ impl Nodes {
 
     /// Deletes a blob that was written but never published; best effort, logged. Nobody else can know of it.
     pub async fn discard(&self, blob: BlobId, written: &Written) {
-        let Some(node) = self.get(&written.node) else { return };
-        for key in [blob.key(), blob.parts_key()] {
-            if let Err(error) = node.delete(&key).await {
-                let id = node.id();
-                tracing::warn!(
-                    blob.id = %blob, node.id = %id,
-                    "cannot discard the unpublished {key} on node {id}, it stays as an orphan: {error}"
-                );
-            }
+        if let Some(node) = self.get(&written.node) {
+            remove(node, blob, &[blob.key(), blob.parts_key()]).await;
         }
     }
 
@@ -112,10 +107,13 @@ impl Nodes {
 
     /// Aborts uploads of blobs that crashed processes left behind on any node; how many. A node that is down, or that
     /// does not list them, is logged and left for the next time.
-    pub async fn abort_stale_uploads(&self, older_than: Duration) -> usize {
+    ///
+    /// `keep` are the multipart ids of the uploads that can be resumed ([`crate::UploadState::multipart_id`]). It must
+    /// be complete, and not older than `older_than`: what was begun since is young enough to be left alone.
+    pub async fn abort_stale_uploads(&self, older_than: Duration, keep: &HashSet<String>) -> usize {
         let mut total = 0;
         for node in &self.0.nodes {
-            match multipart::abort_stale(node, BLOBS_PREFIX, older_than).await {
+            match multipart::abort_stale(node, BLOBS_PREFIX, older_than, keep).await {
                 Ok(0) => {}
                 Ok(aborted) => {
                     let id = node.id();

@@ -96,6 +96,10 @@ pub struct Config {
     /// How long an entry on a node's health outlives its writer.
     #[serde(with = "duration")]
     pub node_ttl: Duration,
+    /// How long an upload can be resumed and finished, from its start. S3 nodes that throw away unfinished multipart
+    /// uploads by themselves must wait longer.
+    #[serde(with = "duration")]
+    pub upload_ttl: Duration,
 }
 
 // === impl Config ===
@@ -129,6 +133,7 @@ impl Default for Config {
             max_ack_pending: 1024,
             lease_ttl: Duration::from_secs(30),
             node_ttl: Duration::from_mins(1),
+            upload_ttl: Duration::from_hours(8 * 24),
         }
     }
 }
@@ -171,7 +176,7 @@ impl Config {
         list(&self.monitor_url).map(parse).collect()
     }
 
-    fn durations(&self) -> [(&'static str, Duration); 11] {
+    fn durations(&self) -> [(&'static str, Duration); 12] {
         [
             ("connect_timeout", self.connect_timeout),
             ("request_timeout", self.request_timeout),
@@ -184,6 +189,7 @@ impl Config {
             ("ack_wait", self.ack_wait),
             ("lease_ttl", self.lease_ttl),
             ("node_ttl", self.node_ttl),
+            ("upload_ttl", self.upload_ttl),
         ]
     }
 }

@@ -73,7 +73,7 @@ pub async fn init(config: &Config, plan: Plan<'_>, shutdown: &Shutdown) -> Resul
         for node in plan.nodes {
             for lane in Lane::ALL {
                 let name = consumer_name(node, lane);
-                let change = make_consumer(&link, config, &name, lane).await?;
+                let change = make_consumer(&link, config, &name).await?;
                 report.consumers.push((name, change));
             }
         }
@@ -168,8 +168,9 @@ async fn make_bucket(link: &Link, config: &Config, bucket: BucketName) -> Result
     Ok(change)
 }
 
-async fn make_consumer(link: &Link, config: &Config, name: &ConsumerName, lane: Lane) -> Result<Change, Error> {
-    let wanted = layout::consumer(config, name, lane);
+/// Changing a consumer leaves alone what it has delivered and what was acknowledged: it goes on where it was.
+async fn make_consumer(link: &Link, config: &Config, name: &ConsumerName) -> Result<Change, Error> {
+    let wanted = layout::consumer(config, name);
     let change = match link.consumer(&config.stream, name.as_str()).await {
         Err(Error::Missing { .. }) => Change::Created,
         Err(error) => return Err(error),

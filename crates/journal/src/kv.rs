@@ -1,22 +1,31 @@
-//! State that is no fact: leases and node health, in key-value buckets with a time limit.
+//! State that is no fact: leases, node health and uploads under way, in key-value buckets with a time limit.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::pull;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, ReplayPolicy};
 use async_nats::jetstream::kv::{self, CreateErrorKind, Operation, Store, UpdateErrorKind};
-use async_nats::jetstream::stream::StorageType;
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, StorageType};
 use bytes::Bytes;
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::journal::{Journal, Shared};
-use crate::link::with_sources;
+use crate::journal::Journal;
+use crate::link::{header, with_sources};
 
 /// The largest value of an entry.
 const MAX_VALUE_BYTES: i32 = 16 * 1024;
-/// The size of a bucket: entries are few and end by themselves.
-const MAX_BUCKET_BYTES: i64 = 64 << 20;
+/// The size of a bucket whose entries are few and end by themselves.
+const SMALL_BUCKET_BYTES: i64 = 64 << 20;
+/// The size of the bucket of uploads: some 300 bytes for each slice of 8 MiB, so uploads of 6 TiB at once.
+const UPLOADS_BUCKET_BYTES: i64 = 256 << 20;
+/// How many entries of a listing are asked for at once.
+const LIST_BATCH: usize = 1000;
+/// How long the server remembers a listing whose reader has gone away.
+const LIST_FORGOTTEN: Duration = Duration::from_secs(30);
+/// What the client writes into the header of an entry that says that another one was removed.
+const OPERATION: &str = "KV-Operation";
 
 /// The buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +34,10 @@ pub enum BucketName {
     Leases,
     /// How nodes are, as those who use them see it.
     Nodes,
+    /// Uploads that can be resumed. Each has an entry of its own, and one for each slice: values are small
+    /// (16 KiB at most), and 10,000 slices do not fit in one. An entry ends [`Config::upload_ttl`] after it was written
+    /// last, so the first slices end first: an upload must be finished within that time of its start.
+    Uploads,
 }
 
 /// One bucket.
@@ -32,36 +45,41 @@ pub enum BucketName {
 pub struct Bucket {
     name: BucketName,
     store: Store,
+    /// For one answer.
+    timeout: Duration,
 }
 
-/// A duty that this holder has, until `lease_ttl` after it was taken or last renewed.
-#[derive(Debug)]
-pub struct Lease {
-    shared: Arc<Shared>,
-    store: Store,
-    duty: String,
-    holder: String,
-    revision: u64,
+/// What a key has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub value: Bytes,
+    /// Which writing it is: to be given to [`Bucket::update`].
+    pub revision: u64,
 }
 
 // === impl BucketName ===
 
 impl BucketName {
     /// Every bucket.
-    pub const ALL: [Self; 2] = [Self::Leases, Self::Nodes];
+    pub const ALL: [Self; 3] = [Self::Leases, Self::Nodes, Self::Uploads];
 
     /// Its name in JetStream.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Leases => "highwater_leases",
             Self::Nodes => "highwater_nodes",
+            Self::Uploads => "highwater_uploads",
         }
     }
 
     pub(crate) fn config(self, config: &Config) -> kv::Config {
-        let (description, max_age) = match self {
-            Self::Leases => ("Duties that one process of Highwater does at a time.", config.lease_ttl),
-            Self::Nodes => ("How Highwater's nodes are.", config.node_ttl),
+        let (description, max_age, max_bytes) = match self {
+            Self::Leases => {
+                ("Duties that one process of Highwater does at a time.", config.lease_ttl, SMALL_BUCKET_BYTES)
+            }
+            Self::Nodes => ("How Highwater's nodes are.", config.node_ttl, SMALL_BUCKET_BYTES),
+            Self::Uploads => ("Uploads to Highwater that can be resumed.", config.upload_ttl, UPLOADS_BUCKET_BYTES),
         };
         kv::Config {
             bucket: self.as_str().to_owned(),
@@ -69,7 +87,7 @@ impl BucketName {
             max_value_size: MAX_VALUE_BYTES,
             history: 1,
             max_age,
-            max_bytes: MAX_BUCKET_BYTES,
+            max_bytes,
             storage: StorageType::File,
             num_replicas: config.replicas.into(),
             republish: None,
@@ -86,53 +104,86 @@ impl BucketName {
 // === impl Journal ===
 
 impl Journal {
-    /// A bucket; [`Error::Missing`] before `gateway init`.
-    pub async fn bucket(&self, name: BucketName) -> Result<Bucket, Error> {
-        Ok(Bucket { name, store: self.shared().link.bucket(name.as_str()).await? })
+    /// How long an upload that is not finished is kept.
+    pub fn upload_ttl(&self) -> Duration {
+        self.shared().config.upload_ttl
     }
 
-    /// Takes a duty; `None` while somebody else has it. `holder` must be this process's own: who has the same name has
-    /// the same lease.
-    pub async fn acquire(&self, duty: &str, holder: &str) -> Result<Option<Lease>, Error> {
-        let shared = Arc::clone(self.shared());
-        let store = shared.link.bucket(BucketName::Leases.as_str()).await?;
-        let what = || format!("take the lease {duty}");
-        let lease = |revision, shared, store| Lease {
-            shared,
-            store,
-            duty: duty.to_owned(),
-            holder: holder.to_owned(),
-            revision,
-        };
-        match store.create(duty, Bytes::copy_from_slice(holder.as_bytes())).await {
-            Ok(revision) => Ok(Some(lease(revision, shared, store))),
-            // Perhaps our own attempt, whose answer was lost.
-            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
-                let own = own_revision(&store, duty, holder, &what()).await?;
-                Ok(own.map(|revision| lease(revision, shared, store)))
-            }
-            Err(error) if lost_a_race(&error) => Ok(None),
-            Err(error) => Err(Error::unavailable(what(), &with_sources(&error))),
-        }
+    /// A bucket; [`Error::Missing`] before `gateway init`.
+    pub async fn bucket(&self, name: BucketName) -> Result<Bucket, Error> {
+        let shared = self.shared();
+        let store = shared.link.bucket(name.as_str()).await?;
+        Ok(Bucket { name, store, timeout: shared.config.request_timeout })
     }
 }
 
 // === impl Bucket ===
 
 impl Bucket {
-    /// An entry's value; `None` when there is none, or it has ended.
+    /// An entry's value; `None` when there is none, or it has ended. It may be a little old in a cluster, where any
+    /// server answers: to change an entry, read it with [`Self::entry`].
     pub async fn get(&self, key: &str) -> Result<Option<Bytes>, Error> {
         self.store.get(key).await.map_err(|error| self.unavailable("read", key, &error))
     }
 
-    /// Writes an entry, which starts its time anew.
+    /// An entry as the bucket's leader has it; `None` when there is none, or it has ended.
+    pub async fn entry(&self, key: &str) -> Result<Option<Entry>, Error> {
+        let subject = format!("{}{key}", self.store.prefix);
+        match self.store.stream.get_last_raw_message_by_subject(&subject).await {
+            Ok(message) => {
+                let entry = Entry { value: message.payload, revision: message.sequence };
+                Ok(is_put(Some(&message.headers)).then_some(entry))
+            }
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(self.unavailable("read", key, &error)),
+        }
+    }
+
+    /// Writes an entry, whatever it was, which starts its time anew.
     pub async fn put(&self, key: &str, value: Bytes) -> Result<(), Error> {
         self.store.put(key, value).await.map(drop).map_err(|error| self.unavailable("write", key, &error))
     }
 
-    /// Removes an entry.
+    /// Writes an entry that is not there, and returns its revision; `None` when the key has another value. The same
+    /// value is taken for our own, of a first try whose answer was lost: so trying again is harmless, and who must
+    /// be told from others writes something that others do not.
+    pub async fn create(&self, key: &str, value: Bytes) -> Result<Option<u64>, Error> {
+        match self.store.create(key, value.clone()).await {
+            Ok(revision) => Ok(Some(revision)),
+            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => self.own_revision(key, &value).await,
+            // Somebody else wrote it between two steps of ours.
+            Err(error) if with_sources(&error).contains("wrong last sequence") => self.own_revision(key, &value).await,
+            Err(error) => Err(self.unavailable("create", key, &error)),
+        }
+    }
+
+    /// Writes an entry if it is still the one with `revision`, which starts its time anew, and returns the new revision;
+    /// `None` when it was changed or removed meanwhile, or has ended. As in [`Self::create`], the same value is taken for
+    /// our own.
+    pub async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<Option<u64>, Error> {
+        match self.store.update(key, value.clone(), revision).await {
+            Ok(revision) => Ok(Some(revision)),
+            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => self.own_revision(key, &value).await,
+            Err(error) => Err(self.unavailable("change", key, &error)),
+        }
+    }
+
+    /// Removes an entry. That it was removed is remembered as long as an entry is kept: for many entries, use
+    /// [`Self::delete_under`].
     pub async fn delete(&self, key: &str) -> Result<(), Error> {
         self.store.delete(key).await.map_err(|error| self.unavailable("remove", key, &error))
+    }
+
+    /// Removes an entry if it is still the one with `revision`; else an error.
+    pub(crate) async fn delete_at(&self, key: &str, revision: u64) -> Result<(), Error> {
+        let deleted = self.store.delete_expect_revision(key, Some(revision)).await;
+        deleted.map_err(|error| self.unavailable("remove", key, &error))
+    }
+
+    /// Removes every entry whose key begins with `prefix` and a dot, in one step that leaves no trace of them; how many.
+    pub async fn delete_under(&self, prefix: &str) -> Result<u64, Error> {
+        let purged = self.store.stream.purge().filter(self.under(prefix)).await;
+        purged.map(|purged| purged.purged).map_err(|error| self.unavailable("remove all under", prefix, &error))
     }
 
     /// The keys that have a value.
@@ -144,53 +195,86 @@ impl Bucket {
         Ok(keys)
     }
 
+    /// Every entry whose key begins with `prefix` and a dot, in the order of the keys as text. All or an error: an entry
+    /// is missing only if it was written or removed meanwhile.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<(String, Entry)>, Error> {
+        let failed = |error: &dyn std::error::Error| self.unavailable("list", prefix, error);
+        let consumer = self.store.stream.create_consumer(listing(self.under(prefix))).await;
+        let mut consumer = consumer.map_err(|error| failed(&error))?;
+        let mut left = usize::try_from(consumer.cached_info().num_pending).unwrap_or(usize::MAX);
+        let (mut entries, mut count) = (Vec::new(), 0);
+        while left > 0 {
+            let asked = consumer.fetch().max_messages(LIST_BATCH).messages().await;
+            let mut batch = asked.map_err(|error| failed(&error))?;
+            let before = count;
+            while let Some(message) =
+                tokio::time::timeout(self.timeout, batch.next()).await.map_err(|error| failed(&error))?
+            {
+                let message = message.map_err(|error| failed(error.as_ref()))?;
+                let info = message.info().map_err(|error| failed(error.as_ref()))?;
+                count += 1;
+                if info.consumer_sequence != count {
+                    return Err(self.incomplete(prefix));
+                }
+                left = usize::try_from(info.pending).unwrap_or(usize::MAX);
+                let entry = Entry { revision: info.stream_sequence, value: message.payload.clone() };
+                if is_put(message.headers.as_ref()) {
+                    entries.extend(message.subject.strip_prefix(&self.store.prefix).map(|key| (key.to_owned(), entry)));
+                }
+            }
+            // What ended meanwhile never comes.
+            if count == before {
+                break;
+            }
+        }
+        if consumer.info().await.map_err(|error| failed(&error))?.delivered.consumer_sequence != count {
+            return Err(self.incomplete(prefix));
+        }
+        let name = consumer.cached_info().name.clone();
+        if let Err(error) = self.store.stream.delete_consumer(&name).await {
+            tracing::debug!("the listing {name} is left to the server: {error}");
+        }
+        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(entries)
+    }
+
+    fn under(&self, prefix: &str) -> String {
+        format!("{}{prefix}.>", self.store.prefix)
+    }
+
+    /// The revision of an entry that has this very value.
+    async fn own_revision(&self, key: &str, value: &Bytes) -> Result<Option<u64>, Error> {
+        let entry = self.entry(key).await?;
+        Ok(entry.filter(|entry| entry.value == value).map(|entry| entry.revision))
+    }
+
+    fn incomplete(&self, prefix: &str) -> Error {
+        let what = format!("list {prefix} in {}", self.name.as_str());
+        Error::unavailable(what, "entries were lost on the way")
+    }
+
     fn unavailable(&self, verb: &str, key: &str, error: &dyn std::error::Error) -> Error {
         Error::unavailable(format!("{verb} {key} in {}", self.name.as_str()), &with_sources(error))
     }
 }
 
-// === impl Lease ===
-
-impl Lease {
-    /// How long it holds without being renewed. Renew it at a third of this.
-    pub fn ttl(&self) -> Duration {
-        self.shared.config.lease_ttl
-    }
-
-    /// Keeps the duty for another [`Self::ttl`]. False: it was lost, and whoever holds it must stop at once.
-    pub async fn renew(&mut self) -> Result<bool, Error> {
-        let what = format!("renew the lease {}", self.duty);
-        let value = Bytes::copy_from_slice(self.holder.as_bytes());
-        match self.store.update(&self.duty, value, self.revision).await {
-            Ok(revision) => {
-                self.revision = revision;
-                Ok(true)
-            }
-            // Perhaps our own renewal, whose answer was lost.
-            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {
-                let own = own_revision(&self.store, &self.duty, &self.holder, &what).await?;
-                self.revision = own.unwrap_or(self.revision);
-                Ok(own.is_some())
-            }
-            Err(error) => Err(Error::unavailable(what, &with_sources(&error))),
-        }
-    }
-
-    /// Gives the duty back, so that nobody must wait for its time to pass.
-    pub async fn release(self) -> Result<(), Error> {
-        let given = self.store.delete_expect_revision(&self.duty, Some(self.revision)).await;
-        given.map_err(|error| Error::unavailable(format!("give back the lease {}", self.duty), &with_sources(&error)))
+/// A reader of the newest message of each subject.
+fn listing(filter_subject: String) -> pull::Config {
+    pull::Config {
+        description: Some("a listing".to_owned()),
+        deliver_policy: DeliverPolicy::LastPerSubject,
+        ack_policy: AckPolicy::None,
+        replay_policy: ReplayPolicy::Instant,
+        inactive_threshold: LIST_FORGOTTEN,
+        num_replicas: 1,
+        memory_storage: true,
+        filter_subject,
+        ..pull::Config::default()
     }
 }
 
-/// The revision of the duty's entry, if it is this holder's.
-async fn own_revision(store: &Store, duty: &str, holder: &str, what: &str) -> Result<Option<u64>, Error> {
-    let entry = store.entry(duty).await.map_err(|error| Error::unavailable(what, &with_sources(&error)))?;
-    let own = entry.filter(|entry| entry.operation == Operation::Put && entry.value == holder.as_bytes());
-    Ok(own.map(|entry| entry.revision))
-}
-
-/// Somebody else took it between two steps of ours.
-fn lost_a_race(error: &kv::CreateError) -> bool {
-    with_sources(error).contains("wrong last sequence")
+/// Whether a message is an entry, and not the note that one was removed.
+fn is_put(headers: Option<&async_nats::HeaderMap>) -> bool {
+    let operation = header(headers, OPERATION);
+    operation.is_empty() || operation.parse::<Operation>().is_ok_and(|operation| operation == Operation::Put)
 }

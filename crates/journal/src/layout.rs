@@ -10,7 +10,7 @@ use proto::{ClusterId, Incarnation};
 
 use crate::config::{Config, DUPLICATE_WINDOW, MAX_EVENT_BYTES};
 use crate::journal::Identity;
-use crate::names::{ConsumerName, Lane, SUBJECTS};
+use crate::names::{ConsumerName, SUBJECTS};
 
 /// The stream's metadata key for which life of the journal it is.
 pub(crate) const INCARNATION: &str = "highwater_incarnation";
@@ -133,15 +133,19 @@ pub(crate) fn stream_drift(config: &Config, found: &stream::Config) -> Vec<Strin
 }
 
 /// A replicator's consumer as it must be.
-pub(crate) fn consumer(config: &Config, name: &ConsumerName, lane: Lane) -> pull::Config {
+pub(crate) fn consumer(config: &Config, name: &ConsumerName) -> pull::Config {
+    // A single subject is given by itself: to the server, a list of one is another configuration.
+    let mut filter_subjects = name.lane().subjects();
+    let filter_subject = if filter_subjects.len() == 1 { filter_subjects.remove(0) } else { String::new() };
     pull::Config {
         durable_name: Some(name.to_string()),
-        description: Some("Which blobs a node still lacks. Made by `gateway init`.".to_owned()),
+        description: Some("Which blobs a node still lacks, or must erase. Made by `gateway init`.".to_owned()),
         deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::Explicit,
         ack_wait: config.ack_wait,
         max_deliver: -1,
-        filter_subject: lane.subject(),
+        filter_subject,
+        filter_subjects,
         max_ack_pending: config.max_ack_pending.into(),
         inactive_threshold: Duration::ZERO,
         num_replicas: 0,
@@ -218,6 +222,13 @@ pub(crate) fn consumer_drift(wanted: &pull::Config, found: &consumer::Config) ->
     drift.compare("backoff", &wanted.backoff, &found.backoff);
     drift.compare("inactive_threshold", &wanted.inactive_threshold, &found.inactive_threshold);
     drift.0
+}
+
+/// Whether a consumer gets all that its lane works on. One that was made by an earlier version may lack a subject; what
+/// it passes over then never comes again, so nobody may take anything from it before `gateway init` has set it right.
+pub(crate) fn gets_all(name: &ConsumerName, found: &consumer::Config) -> bool {
+    let gets = |subject: &String| found.filter_subject == *subject || found.filter_subjects.contains(subject);
+    name.lane().subjects().iter().all(gets)
 }
 
 /// Differences found so far.

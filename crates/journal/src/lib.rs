@@ -37,13 +37,15 @@ mod work;
 mod find;
 mod init;
 mod kv;
+mod lease;
 
 pub use config::{CONFIG_DEFAULT, Config, DUPLICATE_WINDOW, MAX_EVENT_BYTES};
 pub use consume::consume;
 pub use error::{Error, JOURNAL_DIVERGED, JOURNAL_UNSAFE, PublishError};
 pub use init::{Change, Plan, Report, init};
 pub use journal::{Head, Identity, Journal, Lag};
-pub use kv::{Bucket, BucketName, Lease};
+pub use kv::{Bucket, BucketName, Entry};
+pub use lease::Lease;
 pub use names::{ConsumerName, Lane, SUBJECTS, consumer_name};
 pub use publish::Published;
 pub use replay::Replay;

@@ -8,9 +8,9 @@ use proto::{Kind, NodeId};
 pub const SUBJECTS: &str = "hw.v1.>";
 
 /// Which of a node's two consumers: large blobs have their own, so that they never hold up small ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// Blobs below 64 MiB.
+    /// Blobs below 64 MiB, and the erasure of blobs of any size.
     Small,
     /// Blobs of 64 MiB and more.
     Large,
@@ -18,14 +18,18 @@ pub enum Lane {
 
 /// The name of a durable consumer of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConsumerName(String);
+pub struct ConsumerName {
+    name: String,
+    lane: Lane,
+}
 
 /// The consumer of a node and lane: `replicator-<node>`, and `replicator-<node>-large`.
 pub fn consumer_name(node: &NodeId, lane: Lane) -> ConsumerName {
-    match lane {
-        Lane::Small => ConsumerName(format!("replicator-{node}")),
-        Lane::Large => ConsumerName(format!("replicator-{node}-large")),
-    }
+    let name = match lane {
+        Lane::Small => format!("replicator-{node}"),
+        Lane::Large => format!("replicator-{node}-large"),
+    };
+    ConsumerName { name, lane }
 }
 
 // === impl Lane ===
@@ -34,12 +38,12 @@ impl Lane {
     /// Both lanes.
     pub const ALL: [Self; 2] = [Self::Small, Self::Large];
 
-    /// The one subject that the lane's consumers get.
-    pub fn subject(self) -> String {
-        let uploaded = Kind::FileUploaded.subject_token();
+    /// The subjects that the lane's consumers get, in the order in which the consumers are made with them.
+    pub fn subjects(self) -> Vec<String> {
+        let subject = |kind: Kind| format!("hw.v1.{}", kind.subject_token());
         match self {
-            Self::Small => format!("hw.v1.{uploaded}"),
-            Self::Large => format!("hw.v1.{uploaded}.large"),
+            Self::Small => vec![subject(Kind::FileUploaded), subject(Kind::BlobErasureOrdered)],
+            Self::Large => vec![subject(Kind::FileUploaded) + ".large"],
         }
     }
 }
@@ -49,12 +53,17 @@ impl Lane {
 impl ConsumerName {
     /// The name.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
+    }
+
+    /// The lane that it is the consumer of.
+    pub fn lane(&self) -> Lane {
+        self.lane
     }
 }
 
 impl fmt::Display for ConsumerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }

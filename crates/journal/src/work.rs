@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::journal::Shared;
+use crate::layout;
 use crate::names::ConsumerName;
 use crate::pull::{Pulled, Puller};
 
@@ -64,12 +65,10 @@ struct Delayed(Arc<Mutex<BinaryHeap<Reverse<Instant>>>>);
 impl Work {
     pub(crate) async fn open(shared: Arc<Shared>, consumer: &ConsumerName, shutdown: &Shutdown) -> Result<Self, Error> {
         let what = format!("the consumer {consumer}");
-        let config = &shared.config;
-        let find = async || shared.link.consumer(&config.stream, consumer.as_str()).await;
-        let found = wait_for(&what, &config.patience(), shutdown.soft_token(), find)
+        let find = async || find(&shared, consumer).await;
+        let found = wait_for(&what, &shared.config.patience(), shutdown.soft_token(), find)
             .await
-            .map_err(|stopped| stopped.into_error(Error::Cancelled))?
-            .config;
+            .map_err(|stopped| stopped.into_error(Error::Cancelled))?;
         let explicit = found.ack_policy == async_nats::jetstream::consumer::AckPolicy::Explicit;
         if !explicit || found.max_deliver > 0 {
             return Err(Error::Unsafe(vec![format!(
@@ -77,7 +76,7 @@ impl Work {
                 found.ack_policy, found.max_deliver
             )]));
         }
-        let backoff = Backoff::new(&config.patience());
+        let backoff = Backoff::new(&shared.config.patience());
         Ok(Self { shared, consumer: consumer.clone(), puller: None, delayed: Delayed::default(), backoff, said: None })
     }
 
@@ -133,7 +132,7 @@ impl Work {
             puller
         } else {
             // Asked for first, since a request to a consumer that is not there gets no answer.
-            self.shared.link.consumer(&self.shared.config.stream, self.consumer.as_str()).await?;
+            find(&self.shared, &self.consumer).await?;
             let opened = Puller::open(&self.shared.link, &self.shared.config, self.consumer.as_str(), 0).await?;
             if self.said.take().is_some() {
                 tracing::info!("taking deliveries of {} again", self.consumer);
@@ -187,6 +186,16 @@ impl Work {
             self.said = Some(reason.to_owned());
         }
     }
+}
+
+/// The consumer as it is; missing too when it does not get all that its lane works on.
+async fn find(shared: &Shared, consumer: &ConsumerName) -> Result<async_nats::jetstream::consumer::Config, Error> {
+    let found = shared.link.consumer(&shared.config.stream, consumer.as_str()).await?.config;
+    if layout::gets_all(consumer, &found) {
+        return Ok(found);
+    }
+    let subjects = consumer.lane().subjects().join(" and ");
+    Err(Error::Missing { what: format!("the consumer {consumer} for {subjects}") })
 }
 
 // === impl Delivery ===

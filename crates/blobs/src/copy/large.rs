@@ -50,7 +50,7 @@ async fn begin(job: Job<'_>, digests: &SliceDigests) -> Result<(Multipart, HashM
         let mut mine: Vec<_> = uploads.into_iter().filter(|upload| upload.key == key).collect();
         mine.sort_by_key(|upload| upload.initiated_at);
         if let Some(upload) = mine.pop() {
-            let upload = Multipart::resume(job.target, &key, upload.id, Algorithm::Sha256);
+            let upload = Multipart::resume(job.target, &key, upload.id, Algorithm::Sha256, Some(job.blob.blob_id));
             if let Some(parts) = upload.parts().await? {
                 let there = usable(job, digests, parts)?;
                 let (blob, node, count) = (job.blob.blob_id, job.target.id(), there.len());

@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use blobs::{BlobRef, Config, Marker, Node, NodeConfig, Nodes, ObjectMeta, Written};
+use blobs::{BlobRef, Config, CopyOptions, Marker, Node, NodeConfig, Nodes, ObjectMeta, Written};
 use bytes::Bytes;
 use proto::{BlobId, ClusterId, EventId, MarkerId, NodeId, SpaceId, VersionId};
 use runtime::clock::{Clock, Ids};
 use runtime::retry::Policy;
 use runtime::shutdown::Shutdown;
 use runtime::tasks::Tasks;
+use time::PrimitiveDateTime;
 use tokio::task::JoinSet;
 
 use crate::proxy::Proxy;
@@ -17,6 +18,10 @@ use crate::{fs, minio};
 
 /// Longer than a request takes on a busy machine, shorter than a person waits.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// The first attempt at a copy that a young event asks for.
+pub(crate) const FIRST: CopyOptions =
+    CopyOptions { first_attempt: true, safe_until: PrimitiveDateTime::MAX.assume_utc() };
 
 static BUCKETS: AtomicU32 = AtomicU32::new(0);
 

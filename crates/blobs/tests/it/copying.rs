@@ -7,14 +7,13 @@ use bytes::Bytes;
 use http::Method;
 use proto::NodeId;
 
-use crate::cluster::{Cluster, SOON, config, content, read_all};
+use crate::cluster::{Cluster, FIRST, SOON, config, content, read_all};
 use crate::on_each_server;
 use crate::proxy::Break;
 
 const SLICE: usize = 8 * 1024 * 1024;
 const LARGE: usize = 64 * 1024 * 1024;
-const FIRST: CopyOptions = CopyOptions { first_attempt: true, check_erased: false };
-const AGAIN: CopyOptions = CopyOptions { first_attempt: false, check_erased: false };
+const AGAIN: CopyOptions = CopyOptions { first_attempt: false, ..FIRST };
 
 on_each_server! {
     a_copy_is_the_same_with_its_metadata
@@ -29,7 +28,6 @@ on_each_server! {
     wrong_bytes_on_the_way_are_noticed
     a_large_copy_goes_on_where_it_stopped
     a_large_copy_reads_wrong_slices_elsewhere
-    a_copy_of_an_erased_blob_is_undone
     a_target_with_a_wrong_marker_gets_nothing
 }
 
@@ -271,15 +269,6 @@ async fn a_large_copy_reads_wrong_slices_elsewhere(cluster: Cluster) {
     });
     uploaded.copy_from(&[liar.clone(), uploaded.source.clone()], FIRST).await.unwrap();
     uploaded.assert_on(&uploaded.others[0]).await;
-}
-
-async fn a_copy_of_an_erased_blob_is_undone(cluster: Cluster) {
-    let uploaded = Uploaded::new(&cluster, SLICE + 1).await;
-    let target = uploaded.nodes.get(&uploaded.others[0]).unwrap();
-    target.put(&uploaded.blob.blob_id.erased_key(), Bytes::new()).await.unwrap();
-    let error = uploaded.copy(CopyOptions { check_erased: true, ..FIRST }).await.unwrap_err();
-    assert!(matches!(&error, CopyError::Erased { node } if node == target.id()), "{error}");
-    assert_eq!(target.list("blobs/", None, 10).await.unwrap().objects, vec![]);
 }
 
 async fn a_target_with_a_wrong_marker_gets_nothing(cluster: Cluster) {

@@ -9,9 +9,11 @@ mod minio;
 mod proxy;
 
 mod copying;
+mod erasing;
 mod health;
 mod probing;
 mod reading;
+mod resumable;
 mod uploading;
 
 /// Makes one test of each function on each server.

@@ -37,6 +37,7 @@ fn start() -> Option<Minio> {
         .env("MINIO_ROOT_PASSWORD", SECRET_KEY)
         .env("MINIO_BROWSER", "off")
         .env("MINIO_CI_CD", "1")
+        .env("MINIO_API_STALE_UPLOADS_EXPIRY", "216h")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()

@@ -1,9 +1,10 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
 use blobs::probe;
 use bytes::Bytes;
 
-use crate::cluster::{Cluster, config, content};
+use crate::cluster::{Cluster, FIRST, config, content};
 use crate::on_each_server;
 
 on_each_server! {
@@ -63,13 +64,16 @@ async fn what_a_crashed_process_left_is_swept(cluster: Cluster) {
     let mut upload = nodes.begin_upload(cluster.blob(), cluster.meta());
     upload.write(content(9 * 1024 * 1024).into()).await.unwrap();
     drop(upload);
-    assert_eq!(nodes.abort_stale_uploads(Duration::from_hours(1)).await, 0, "it is too young");
+    let (content, blob) = (content(10), cluster.blob());
+    let state = nodes.start_resumable(blob, cluster.meta(), 10, None).await.unwrap();
+    let live = HashSet::from([state.multipart_id().unwrap().to_owned()]);
+    assert_eq!(nodes.abort_stale_uploads(Duration::from_hours(1), &live).await, 0, "it is too young");
     // Each of the three nodes is a bucket of one MinIO; s3s-fs does not list uploads.
     if cluster.is_minio {
         // The server's clock has no fractions of a second, so that the upload may seem to begin later than now.
         let mut swept = 0;
         for _ in 0..300 {
-            swept = nodes.abort_stale_uploads(Duration::ZERO).await;
+            swept = nodes.abort_stale_uploads(Duration::ZERO, &live).await;
             if swept > 0 {
                 break;
             }
@@ -77,7 +81,13 @@ async fn what_a_crashed_process_left_is_swept(cluster: Cluster) {
         }
         assert_eq!(swept, 1);
     }
-    assert_eq!(nodes.abort_stale_uploads(Duration::ZERO).await, 0);
+    assert_eq!(nodes.abort_stale_uploads(Duration::ZERO, &live).await, 0);
+    let mut upload = nodes.resume(state, 0).await.unwrap();
+    upload.write(content.into()).await.unwrap();
+    upload.settle().await.unwrap();
+    let progress = upload.progress().await.unwrap();
+    nodes.finish_resumable(&progress.state, &progress.parts).await.unwrap();
+    assert_eq!(nodes.abort_stale_uploads(Duration::ZERO, &HashSet::new()).await, 0);
 }
 
 /// Services run uploads, reads and copies on tasks of their own.
@@ -102,11 +112,23 @@ async fn all_work_can_be_spawned(cluster: Cluster) {
             while read.next().await.unwrap().is_some() {}
         });
     }
+    {
+        let (nodes, resumed) = (nodes.clone(), cluster.blob());
+        tasks.spawn(async move {
+            let state = nodes.start_resumable(resumed, meta, 10, None).await.unwrap();
+            let mut upload = nodes.resume(state, 0).await.unwrap();
+            upload.write(content(10).into()).await.unwrap();
+            upload.settle().await.unwrap();
+            let progress = upload.progress().await.unwrap();
+            nodes.finish_resumable(&progress.state, &progress.parts).await.unwrap();
+            nodes.abort_resumable(&progress.state).await.unwrap();
+        });
+    }
     let target = nodes.all().iter().find(|node| *node.id() != written.node).unwrap().id().clone();
     tasks.spawn(async move {
-        let options = blobs::CopyOptions { first_attempt: true, check_erased: true };
-        blobs::copy(&nodes, &blob, &meta, &[written.node], &target, options).await.unwrap();
-        nodes.abort_stale_uploads(Duration::from_hours(1)).await;
+        blobs::copy(&nodes, &blob, &meta, &[written.node], &target, FIRST).await.unwrap();
+        nodes.all()[0].erase(blob.blob_id).await.unwrap();
+        nodes.abort_stale_uploads(Duration::from_hours(1), &HashSet::new()).await;
         probe::matrix(&nodes.all()[0]).await;
     });
     tasks.join_all().await;

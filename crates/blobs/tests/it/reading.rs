@@ -1,11 +1,11 @@
-use blobs::{BlobRef, Config, CopyOptions, Error, Nodes, ObjectMeta, copy};
+use blobs::{BlobRef, Config, Error, Nodes, ObjectMeta, copy};
 use bytes::Bytes;
 use http::Method;
 use proto::NodeId;
 use runtime::retry::Transient as _;
 use std::time::Duration;
 
-use crate::cluster::{Cluster, SOON, config, content, read_all};
+use crate::cluster::{Cluster, FIRST, SOON, config, content, read_all};
 use crate::on_each_server;
 use crate::proxy::Break;
 
@@ -32,8 +32,7 @@ async fn everywhere(cluster: &Cluster, nodes: &Nodes, content: &[u8]) -> (BlobRe
 }
 
 async fn copy_to(nodes: &Nodes, blob: &BlobRef, meta: &ObjectMeta, source: &NodeId, target: &NodeId) {
-    let options = CopyOptions { first_attempt: true, check_erased: false };
-    copy(nodes, blob, meta, std::slice::from_ref(source), target, options).await.unwrap();
+    copy(nodes, blob, meta, std::slice::from_ref(source), target, FIRST).await.unwrap();
 }
 
 async fn any_range_is_right(cluster: Cluster) {

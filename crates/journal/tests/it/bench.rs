@@ -6,8 +6,8 @@ use anyhow::Result;
 use async_nats::jetstream;
 use journal::{Config, Error, Journal, Plan, Report};
 use proto::{
-    Actor, BlobId, Event, EventId, Fact, FileUploaded, MarkerId, NodeId, OnConflict, RULES, ReplicaStored,
-    Sha256Digest, SpaceId, SpaceName, StoredReplica,
+    Actor, BlobErasureOrdered, BlobId, Event, EventId, Fact, FileUploaded, MarkerId, NodeId, OnConflict, RULES,
+    ReplicaStored, Sha256Digest, SpaceId, SpaceName, StoredReplica,
 };
 use runtime::clock::Ids;
 use runtime::shutdown::Shutdown;
@@ -84,6 +84,12 @@ impl Bench {
         upload(&self.ids, size_bytes)
     }
 
+    /// An order to erase a blob.
+    pub(crate) fn order(&self) -> Event {
+        let blob_ids = vec![BlobId::new(self.ids.v7())];
+        event(&self.ids, Fact::BlobErasureOrdered(BlobErasureOrdered { blob_ids }))
+    }
+
     /// An event about so many replicas, some 80 bytes each.
     pub(crate) fn stored(&self, replicas: usize) -> Event {
         let replica = || StoredReplica { blob_id: BlobId::new(self.ids.v7()), cause: 1 };
@@ -113,6 +119,7 @@ pub(crate) fn upload(ids: &Ids, size_bytes: u64) -> Event {
         marker_id: MarkerId::new(ids.v4()),
         if_version: None,
         on_conflict: OnConflict::Overwrite,
+        instant: false,
     });
     event(ids, fact)
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use async_nats::jetstream::consumer::pull;
+use futures::StreamExt as _;
 use futures::future::join_all;
 use journal::{Change, Error, Lane, Plan, consumer_name};
 
@@ -75,7 +76,7 @@ async fn what_cannot_change_is_said() -> Result<()> {
     stream.delete_consumer(name.as_str()).await?;
     let config = pull::Config {
         durable_name: Some(name.to_string()),
-        filter_subject: Lane::Small.subject(),
+        filter_subjects: Lane::Small.subjects(),
         deliver_policy: async_nats::jetstream::consumer::DeliverPolicy::New,
         ack_policy: async_nats::jetstream::consumer::AckPolicy::Explicit,
         ..pull::Config::default()
@@ -84,5 +85,89 @@ async fn what_cannot_change_is_said() -> Result<()> {
     let sentence = bench.init().await.unwrap_err().to_string();
     assert!(sentence.contains("deliver_policy is New instead of All"), "{sentence}");
     assert!(sentence.contains("delete the consumer and run `gateway init` again"), "{sentence}");
+    Ok(())
+}
+
+/// Puts the small lane's consumer back to what it was before erasures were ordered.
+async fn narrow(bench: &Bench) -> Result<()> {
+    let stream = bench.jetstream().await?.get_stream(&bench.config.stream).await?;
+    let name = consumer_name(&node(), Lane::Small);
+    stream.delete_consumer(name.as_str()).await?;
+    let config = pull::Config {
+        durable_name: Some(name.to_string()),
+        filter_subject: "hw.v1.file_uploaded".to_owned(),
+        ack_policy: async_nats::jetstream::consumer::AckPolicy::Explicit,
+        ack_wait: bench.config.ack_wait,
+        max_ack_pending: bench.config.max_ack_pending.into(),
+        ..pull::Config::default()
+    };
+    stream.create_consumer(config).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_of_an_earlier_version_gets_more_subjects_and_keeps_its_position() -> Result<()> {
+    let bench = Bench::start().await?;
+    narrow(&bench).await?;
+    let journal = bench.open().await?;
+    for _ in 0..4 {
+        journal.publish(&bench.upload(1)).await?;
+    }
+    let stream = bench.jetstream().await?.get_stream(&bench.config.stream).await?;
+    let name = consumer_name(&node(), Lane::Small);
+    let mut consumer: async_nats::jetstream::consumer::Consumer<pull::Config> =
+        stream.get_consumer(name.as_str()).await.unwrap();
+    // One is done, and one is still worked on.
+    let mut taken = consumer.fetch().max_messages(2).messages().await?;
+    taken.next().await.unwrap().unwrap().double_ack().await.unwrap();
+    taken.next().await.unwrap().unwrap();
+    let order = journal.publish(&bench.order()).await?.n;
+
+    let Change::Updated(drift) = &bench.init().await?.consumers[0].1 else { panic!("it is as it was") };
+    assert!(drift.iter().any(|field| field.starts_with("filter_subjects is []")), "{drift:?}");
+    let info = consumer.info().await?.clone();
+    assert_eq!((info.delivered.stream_sequence, info.ack_floor.stream_sequence), (2, 1));
+    assert_eq!((info.num_pending, info.num_ack_pending), (3, 1));
+    assert_eq!(bench.init().await?.consumers[0].1, Change::Unchanged);
+
+    let mut work = journal.work(&name, &bench.shutdown).await?;
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        let delivery = work.next(1).await?;
+        seen.push((delivery.recorded.n, delivery.delivered));
+        let _ended = delivery.ack().await;
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [(2, 2), (3, 1), (4, 1), (order, 1)]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_taken_from_a_consumer_that_lacks_a_subject() -> Result<()> {
+    let bench = Bench::start().await?;
+    narrow(&bench).await?;
+    let journal = bench.open().await?;
+    let name = consumer_name(&node(), Lane::Small);
+    // The consumer would pass over the order, and never come back to it.
+    let order = journal.publish(&bench.order()).await?.n;
+    let upload = journal.publish(&bench.upload(1)).await?.n;
+    let take = async {
+        let mut work = journal.work(&name, &bench.shutdown).await?;
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let delivery = work.next(2).await?;
+            seen.push(delivery.recorded.n);
+            let _ended = delivery.ack().await;
+        }
+        anyhow::Ok(seen)
+    };
+    let init = async {
+        assert_eq!(journal.lag(&name).await?.waiting, 1);
+        bench.init().await?;
+        anyhow::Ok(())
+    };
+    let (seen, init) = tokio::join!(take, init);
+    init?;
+    assert_eq!(seen?, [order, upload]);
     Ok(())
 }
