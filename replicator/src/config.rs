@@ -14,7 +14,7 @@ use serde::Deserialize;
 /// The commented defaults.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
 
-/// So many copies, at up to 86 bytes of JSON each, fit into one event, whose list may have 32 KiB; a test encodes them.
+/// So many copies or erasures, at up to 86 bytes of JSON each, fit into one event, whose list may have 32 KiB; a test encodes them.
 const MAX_CONFIRMED_AT_ONCE: usize = 360;
 
 /// Everything that can be set.
@@ -61,15 +61,19 @@ pub struct Replicator {
     /// The delay after which an event comes again that only a later version of the program understands.
     #[serde(with = "duration")]
     pub unknown_event_delay: Duration,
-    /// A copy that an event older than this asks for is undone if its blob was erased meanwhile; younger ones need not look.
+    /// How long a blob that nothing names is kept before its erasure is ordered: the gateway's setting, which must be the
+    /// same. A copy that an event older than half of it asks for is undone if its blob was erased meanwhile; younger ones
+    /// need not look. The other half is for clocks that differ.
     #[serde(with = "duration")]
-    pub erased_check_age: Duration,
-    /// At most so many copies are reported in one event.
+    pub erase_grace: Duration,
+    /// Blobs erased from one node at once.
+    pub erase_concurrency: u16,
+    /// At most so many copies, or erasures, are reported in one event.
     pub confirm_batch: usize,
-    /// At most so long does a finished copy wait for others to be reported with it.
+    /// At most so long does a finished copy or erasure wait for others to be reported with it.
     #[serde(with = "duration")]
     pub confirm_within: Duration,
-    /// At most so many finished copies of one node and lane wait to be reported.
+    /// At most so many finished copies of one node and lane, or erasures, wait to be reported.
     pub confirm_queue: usize,
 }
 
@@ -77,7 +81,7 @@ pub struct Replicator {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LaneName {
-    /// Blobs below 64 MiB
+    /// Blobs below 64 MiB, and the erasure of all
     Small,
     /// Blobs of 64 MiB and more
     Large,
@@ -157,6 +161,7 @@ impl Validate for Replicator {
         check(self.concurrency >= 1, "concurrency", "must be at least 1");
         check(self.large_concurrency >= 1, "large_concurrency", "must be at least 1");
         check(self.park_after >= 1, "park_after", "must be at least 1");
+        check(self.erase_concurrency >= 1, "erase_concurrency", "must be at least 1");
         check(self.max_waiting >= 1, "max_waiting", "must be at least 1");
         check(!self.unknown_event_delay.is_zero(), "unknown_event_delay", "must be longer than zero");
         let fits = (1..=MAX_CONFIRMED_AT_ONCE).contains(&self.confirm_batch);

@@ -1,12 +1,15 @@
-//! Reporting finished copies, many in one event.
+//! Reporting finished copies and erasures, many in one event.
 //!
-//! A copy counts only once the journal has it, so each lane's handler waits here before it acknowledges its delivery.
-//! What is dropped in between (a crash, a hard shutdown) is copied again, found to be there, and reported then.
+//! What is done counts only once the journal has it, so each lane's handler waits here before it acknowledges its
+//! delivery. What is dropped in between (a crash, a hard shutdown) is done again, found to be done, and reported then.
 
+use std::fmt;
 use std::time::Duration;
 
 use journal::{Journal, PublishError};
-use proto::{Actor, Event, EventId, Fact, MarkerId, NodeId, RULES, ReplicaStored, StoredReplica};
+use proto::{
+    Actor, BlobErased, BlobId, ErasedBlob, Event, EventId, Fact, MarkerId, NodeId, RULES, ReplicaStored, StoredReplica,
+};
 use runtime::clock::{Clock, Ids};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -18,10 +21,27 @@ const SOURCE: &str = "/highwater/replicator";
 #[derive(Clone, Debug)]
 pub(crate) struct Reports(mpsc::Sender<Report>);
 
+/// What is reported to one task.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum What {
+    /// Copies that are on the node, verified.
+    Stored,
+    /// Blobs that are not on the node any more.
+    Erased,
+}
+
+/// A blob that is done with, and the sequence number of the event that asked for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Done {
+    pub(crate) blob_id: BlobId,
+    pub(crate) cause: u64,
+}
+
 /// The task that publishes what is reported of one node.
 #[derive(Debug)]
 pub(crate) struct Reporter {
     inbox: mpsc::Receiver<Report>,
+    what: What,
     node: NodeId,
     limits: Limits,
     journal: Journal,
@@ -37,10 +57,10 @@ pub(crate) struct Limits {
     pub(crate) queue: usize,
 }
 
-/// Why a finished copy is not known to be reported.
+/// Why what is done is not known to be reported.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum NotReported {
-    #[error("cannot publish ReplicaStored: {0}")]
+    #[error("cannot publish the report: {0}")]
     Publish(PublishError),
     #[error("the process is ending")]
     Ending,
@@ -49,8 +69,8 @@ pub(crate) enum NotReported {
 #[derive(Debug)]
 struct Report {
     marker_id: MarkerId,
-    replica: StoredReplica,
-    done: oneshot::Sender<Result<(), PublishError>>,
+    done: Done,
+    told: oneshot::Sender<Result<(), PublishError>>,
 }
 
 /// An event of the system, which is about a fact that this process knows first.
@@ -65,11 +85,6 @@ pub(crate) fn system_event(clock: &Clock, ids: &Ids, fact: Fact) -> Event {
         rules: RULES,
         fact,
     }
-}
-
-/// The event that reports copies.
-pub(crate) fn event(clock: &Clock, ids: &Ids, stored: ReplicaStored) -> Event {
-    system_event(clock, ids, Fact::ReplicaStored(stored))
 }
 
 /// The next batch: all of one marker, at most `limits.batch`, none older than `limits.within`. `carry` holds a report of
@@ -102,21 +117,55 @@ async fn next_batch(
 // === impl Reports ===
 
 impl Reports {
-    /// Reports a copy that is on the node, verified; returns once the journal has the report.
-    pub(crate) async fn stored(&self, marker_id: MarkerId, replica: StoredReplica) -> Result<(), NotReported> {
-        let (done, outcome) = oneshot::channel();
-        let report = Report { marker_id, replica, done };
+    /// Reports what is done on the disk with this marker; returns once the journal has the report.
+    pub(crate) async fn report(&self, marker_id: MarkerId, done: Done) -> Result<(), NotReported> {
+        let (told, outcome) = oneshot::channel();
+        let report = Report { marker_id, done, told };
         self.0.send(report).await.map_err(|_| NotReported::Ending)?;
         outcome.await.map_err(|_| NotReported::Ending)?.map_err(NotReported::Publish)
+    }
+}
+
+// === impl What ===
+
+impl What {
+    /// The fact that reports all of `done`.
+    pub(crate) fn fact(self, node: NodeId, marker_id: MarkerId, done: &[Done]) -> Fact {
+        match self {
+            Self::Stored => {
+                let replicas = done.iter().map(|&Done { blob_id, cause }| StoredReplica { blob_id, cause }).collect();
+                Fact::ReplicaStored(ReplicaStored { node, marker_id, replicas })
+            }
+            Self::Erased => {
+                let blobs = done.iter().map(|&Done { blob_id, cause }| ErasedBlob { blob_id, cause }).collect();
+                Fact::BlobErased(BlobErased { node, marker_id, blobs })
+            }
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stored => "copies",
+            Self::Erased => "erasures",
+        })
     }
 }
 
 // === impl Reporter ===
 
 impl Reporter {
-    pub(crate) fn new(node: NodeId, limits: Limits, journal: Journal, clock: Clock, ids: Ids) -> (Reports, Self) {
+    pub(crate) fn new(
+        what: What,
+        node: NodeId,
+        limits: Limits,
+        journal: Journal,
+        clock: Clock,
+        ids: Ids,
+    ) -> (Reports, Self) {
         let (reports, inbox) = mpsc::channel(limits.queue);
-        (Reports(reports), Self { inbox, node, limits, journal, clock, ids })
+        (Reports(reports), Self { inbox, what, node, limits, journal, clock, ids })
     }
 
     /// Publishes until nobody can report any more.
@@ -129,28 +178,28 @@ impl Reporter {
 
     async fn publish(&self, batch: Vec<Report>) {
         let Some(marker_id) = batch.first().map(|report| report.marker_id) else { return };
-        let replicas = batch.iter().map(|report| report.replica).collect();
-        let stored = ReplicaStored { node: self.node.clone(), marker_id, replicas };
-        let event = event(&self.clock, &self.ids, stored);
+        let what = self.what;
+        let done: Vec<Done> = batch.iter().map(|report| report.done).collect();
+        let event = system_event(&self.clock, &self.ids, what.fact(self.node.clone(), marker_id, &done));
         let outcome = match self.journal.publish(&event).await {
             Ok(published) => {
                 tracing::debug!(
                     node.id = %self.node, event.id = %event.id, seq = published.n,
-                    "reported {} copies on node {}", batch.len(), self.node
+                    "reported {} {what} on node {}", batch.len(), self.node
                 );
                 Ok(())
             }
             Err(error) => {
                 tracing::warn!(
                     node.id = %self.node, event.id = %event.id,
-                    "cannot report {} copies on node {}, they are looked at again: {error}", batch.len(), self.node
+                    "cannot report {} {what} on node {}, they are looked at again: {error}", batch.len(), self.node
                 );
                 Err(error)
             }
         };
         for report in batch {
             // Who does not wait any more was dropped in a hard shutdown.
-            let _ = report.done.send(outcome.clone());
+            let _ = report.told.send(outcome.clone());
         }
     }
 }
@@ -159,14 +208,13 @@ impl Reporter {
 mod tests {
     use super::*;
 
-    use proto::BlobId;
     use uuid::Uuid;
 
     const LIMITS: Limits = Limits { batch: 3, within: Duration::from_millis(50), queue: 16 };
 
     fn report(marker: u128, blob: u128) -> Report {
-        let replica = StoredReplica { blob_id: BlobId::new(Uuid::from_u128(blob)), cause: 1 };
-        Report { marker_id: MarkerId::new(Uuid::from_u128(marker)), replica, done: oneshot::channel().0 }
+        let done = Done { blob_id: BlobId::new(Uuid::from_u128(blob)), cause: 1 };
+        Report { marker_id: MarkerId::new(Uuid::from_u128(marker)), done, told: oneshot::channel().0 }
     }
 
     async fn batches(reports: Vec<Report>) -> Vec<usize> {

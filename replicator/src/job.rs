@@ -1,7 +1,9 @@
 //! What one entry of the journal asks the replicator of one node to do. Pure: no I/O, no clock.
 
+use std::collections::BTreeSet;
+
 use blobs::{BlobRef, ObjectMeta};
-use proto::{DecodeError, Event, Fact, FileUploaded, NodeId, Recorded};
+use proto::{BlobId, DecodeError, Event, Fact, FileUploaded, NodeId, Recorded};
 use time::OffsetDateTime;
 
 /// A copy that an event asks for.
@@ -19,11 +21,22 @@ pub(crate) struct Job {
     pub(crate) asked_at: OffsetDateTime,
 }
 
+/// Blobs to be erased from the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Order {
+    /// Each once.
+    pub(crate) blob_ids: Vec<BlobId>,
+    /// Sequence number of the event that orders it.
+    pub(crate) cause: u64,
+}
+
 /// What to do with one entry.
 #[derive(Debug)]
 pub(crate) enum Asked {
     /// Copy a blob to the target.
     Copy(Box<Job>),
+    /// Erase blobs from the target.
+    Erase(Order),
     /// Nothing, for this reason.
     Nothing(&'static str),
     /// A later version of the program wrote it; only that one can tell what it asks for.
@@ -46,13 +59,34 @@ impl Asked {
 
     fn of(event: &Event, n: u64, target: &NodeId, nodes: &[NodeId]) -> Self {
         match &event.fact {
+            Fact::FileUploaded(uploaded) if uploaded.instant => {
+                Self::Nothing("its blob was there before, and another event asked for the copies")
+            }
             Fact::FileUploaded(uploaded) if uploaded.node == *target => {
                 Self::Nothing("this node took the upload itself")
             }
             Fact::FileUploaded(uploaded) => Self::Copy(Box::new(job(event, uploaded, n, target, nodes))),
-            Fact::NodeJoined(_) | Fact::SpaceCreated(_) | Fact::ReplicaStored(_) | Fact::ReplicationParked(_) => {
-                Self::Nothing("this kind of event asks for no copy")
+            Fact::BlobErasureOrdered(ordered) => {
+                let blob_ids: BTreeSet<BlobId> = ordered.blob_ids.iter().copied().collect();
+                Self::Erase(Order { blob_ids: blob_ids.into_iter().collect(), cause: n })
             }
+            Fact::NodeJoined(_)
+            | Fact::SpaceCreated(_)
+            | Fact::SpaceRenamed(_)
+            | Fact::SpaceDeleted(_)
+            | Fact::FolderCreated(_)
+            | Fact::FolderDeleted(_)
+            | Fact::FileDeleted(_)
+            | Fact::FileUndeleted(_)
+            | Fact::FileMoved(_)
+            | Fact::FileCopied(_)
+            | Fact::VersionRestored(_)
+            | Fact::RetentionSet(_)
+            | Fact::VersionsPruned(_)
+            | Fact::BlobCondemned(_)
+            | Fact::BlobErased(_)
+            | Fact::ReplicaStored(_)
+            | Fact::ReplicationParked(_) => Self::Nothing("this kind of event asks nothing of a node"),
         }
     }
 }
@@ -73,7 +107,7 @@ fn job(event: &Event, uploaded: &FileUploaded, n: u64, target: &NodeId, nodes: &
 mod tests {
     use super::*;
 
-    use proto::{Actor, BlobId, EventId, MarkerId, OnConflict, RULES, Sha256Digest, SpaceId, SpaceName};
+    use proto::{Actor, BlobErasureOrdered, EventId, MarkerId, OnConflict, RULES, Sha256Digest, SpaceId, SpaceName};
     use uuid::Uuid;
 
     fn node(name: &str) -> NodeId {
@@ -85,7 +119,11 @@ mod tests {
     }
 
     fn uploaded(origin: &str) -> Recorded {
-        let event = Event {
+        recorded(event(upload(origin)).encode())
+    }
+
+    fn event(fact: Fact) -> Event {
+        Event {
             id: EventId::new(Uuid::from_u128(7)),
             source: "/highwater/gateway".to_owned(),
             time: OffsetDateTime::UNIX_EPOCH,
@@ -93,24 +131,32 @@ mod tests {
             request_id: None,
             fingerprint: None,
             rules: RULES,
-            fact: Fact::FileUploaded(FileUploaded {
-                space_id: SpaceId::new(Uuid::from_u128(1)),
-                space: SpaceName::main(),
-                path: "a.txt".parse().unwrap(),
-                blob_id: BlobId::new(Uuid::from_u128(2)),
-                size_bytes: 3,
-                sha256: Sha256Digest::of(b"abc"),
-                slices_sha256: None,
-                slice_bytes: None,
-                content_type: String::new(),
-                modified_at: None,
-                node: node(origin),
-                marker_id: MarkerId::new(Uuid::from_u128(3)),
-                if_version: None,
-                on_conflict: OnConflict::Overwrite,
-            }),
-        };
-        recorded(event.encode())
+            fact,
+        }
+    }
+
+    fn upload(origin: &str) -> Fact {
+        Fact::FileUploaded(FileUploaded {
+            space_id: SpaceId::new(Uuid::from_u128(1)),
+            space: SpaceName::main(),
+            path: "a.txt".parse().unwrap(),
+            blob_id: blob(2),
+            size_bytes: 3,
+            sha256: Sha256Digest::of(b"abc"),
+            slices_sha256: None,
+            slice_bytes: None,
+            content_type: String::new(),
+            modified_at: None,
+            node: node(origin),
+            marker_id: MarkerId::new(Uuid::from_u128(3)),
+            if_version: None,
+            on_conflict: OnConflict::Overwrite,
+            instant: false,
+        })
+    }
+
+    fn blob(n: u128) -> BlobId {
+        BlobId::new(Uuid::from_u128(n))
     }
 
     fn recorded(payload: Vec<u8>) -> Recorded {
@@ -139,6 +185,23 @@ mod tests {
     #[test]
     fn the_origin_itself_needs_no_copy() {
         assert!(matches!(Asked::read(&uploaded("node-a"), &node("node-a"), &nodes()), Asked::Nothing(_)));
+    }
+
+    #[test]
+    fn an_instant_upload_needs_no_copy() {
+        let Fact::FileUploaded(first) = upload("node-c") else { panic!("no upload") };
+        let instant = event(Fact::FileUploaded(FileUploaded { instant: true, ..first }));
+        let asked = Asked::read(&recorded(instant.encode()), &node("node-a"), &nodes());
+        assert!(matches!(asked, Asked::Nothing(_)));
+    }
+
+    #[test]
+    fn an_order_names_each_blob_once() {
+        let fact = Fact::BlobErasureOrdered(BlobErasureOrdered { blob_ids: vec![blob(2), blob(1), blob(2)] });
+        let Asked::Erase(order) = Asked::read(&recorded(event(fact).encode()), &node("node-a"), &nodes()) else {
+            panic!("no order")
+        };
+        assert_eq!(order, Order { blob_ids: vec![blob(1), blob(2)], cause: 42 });
     }
 
     #[test]

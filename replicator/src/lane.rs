@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use blobs::{Copied, CopyError, CopyOptions, Nodes};
+use blobs::Nodes;
 use journal::{Delivery, Ended, Journal, Lane as Consumers, Slot, Slots, consumer_name};
-use proto::{DecodeError, Fact, NodeId, ReplicationParked, StoredReplica};
+use proto::{BlobId, DecodeError, Fact, NodeId, ReplicationParked};
 use runtime::clock::{Clock, Ids};
 use runtime::retry::{self, Backoff, Policy};
 use runtime::shutdown::Shutdown;
@@ -14,7 +14,10 @@ use tokio::sync::Semaphore;
 
 use crate::config::Replicator;
 use crate::confirm::{NotReported, Reports, system_event};
-use crate::job::{Asked, Job};
+use crate::job::Asked;
+
+mod copy;
+mod erase;
 
 /// How long a gate that is shut for the journal's sake waits before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -37,24 +40,17 @@ pub(crate) struct Lane {
     pub(crate) node_ids: Vec<NodeId>,
     pub(crate) nodes: Nodes,
     pub(crate) journal: Journal,
-    pub(crate) reports: Reports,
+    pub(crate) stored: Reports,
+    pub(crate) erased: Reports,
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
     pub(crate) shutdown: Shutdown,
     /// Places for blobs that wait between attempts.
     pub(crate) waiting: Semaphore,
+    /// Places for blobs that are being erased.
+    pub(crate) erasing: Semaphore,
     /// The unknown events that were named in the log.
     pub(crate) named: Mutex<BTreeSet<String>>,
-}
-
-/// Why an attempt made no copy.
-enum Failure {
-    /// A node's fault, which says nothing of the blob.
-    Node(String),
-    /// The blob's own: it counts.
-    Blob(String),
-    /// The blob was erased: nothing is left to do.
-    Erased,
 }
 
 impl Lane {
@@ -85,13 +81,14 @@ impl Lane {
     }
 
     /// Brings one event's work to an end. A second run, also beside the first, finds the copy there or makes the same object
-    /// again, and reports what the fold knows already: it is harmless.
+    /// again, or finds nothing to erase, and reports what the fold knows already: it is harmless.
     async fn handle(self: Arc<Self>, delivery: Delivery, slot: Slot) -> Ended {
         let seq = delivery.recorded.n;
         match Asked::read(&delivery.recorded, &self.target, &self.node_ids) {
             Asked::Copy(job) => self.copy(delivery, slot, &job).await,
+            Asked::Erase(order) => self.erase(delivery, slot, &order).await,
             Asked::Nothing(why) => {
-                tracing::debug!(seq, node.id = %self.target, "event {seq} needs no copy on node {}: {why}", self.target);
+                tracing::debug!(seq, node.id = %self.target, "event {seq} asks nothing of node {}: {why}", self.target);
                 delivery.ack().await
             }
             Asked::Undecodable(reason) => {
@@ -106,50 +103,6 @@ impl Lane {
                 delivery.retry_after(self.settings.unknown_event_delay).await
             }
         }
-    }
-
-    async fn copy(&self, delivery: Delivery, slot: Slot, job: &Job) -> Ended {
-        let mut slot = slot;
-        let mut backoff = Backoff::new(&self.settings.retry);
-        let mut first_attempt = delivery.delivered == 1;
-        let mut attempts = 0;
-        loop {
-            let reason = match self.attempt(job, first_attempt).await {
-                Ok(copied) => {
-                    // The copy is done: another one may start while this one waits to be reported.
-                    drop(slot);
-                    return self.report(delivery, job, &copied).await;
-                }
-                Err(Failure::Node(reason)) => return self.give_back(delivery, &reason).await,
-                Err(Failure::Erased) => return delivery.ack().await,
-                Err(Failure::Blob(reason)) => reason,
-            };
-            first_attempt = false;
-            attempts += 1;
-            if attempts >= self.settings.park_after {
-                drop(slot);
-                return self.park(delivery, job, attempts, reason).await;
-            }
-            tracing::info!(
-                seq = job.cause, blob.id = %job.blob.blob_id, node.id = %self.target,
-                "attempt {attempts} to copy blob {} to node {} failed: {reason}", job.blob.blob_id, self.target
-            );
-            match self.wait(slot, backoff.next_delay()).await {
-                Some(again) => slot = again,
-                None => return delivery.give_back().await,
-            }
-        }
-    }
-
-    async fn attempt(&self, job: &Job, first_attempt: bool) -> Result<Copied, Failure> {
-        let age = self.clock.now() - job.asked_at;
-        let options = CopyOptions { first_attempt, check_erased: age > self.settings.erased_check_age };
-        let copied = blobs::copy(&self.nodes, &job.blob, &job.meta, &job.sources, &self.target, options).await;
-        copied.map_err(|error| match error {
-            CopyError::Node { .. } => Failure::Node(error.to_string()),
-            CopyError::Blob { reason } => Failure::Blob(reason),
-            CopyError::Erased { .. } => Failure::Erased,
-        })
     }
 
     /// Waits between two attempts, without the slot: others are copied meanwhile. While too many wait already it keeps the
@@ -174,21 +127,12 @@ impl Lane {
         }
     }
 
-    async fn report(&self, delivery: Delivery, job: &Job, copied: &Copied) -> Ended {
-        let (blob_id, target) = (job.blob.blob_id, &self.target);
-        let replica = StoredReplica { blob_id, cause: job.cause };
-        match self.reports.stored(copied.marker_id, replica).await {
-            Ok(()) => {
-                tracing::debug!(
-                    seq = job.cause, blob.id = %blob_id, node.id = %target,
-                    "stored replica of {blob_id} on {target} ({} bytes, {})",
-                    copied.bytes, if copied.already_there { "was there" } else { "copied" }
-                );
-                delivery.ack().await
-            }
+    /// What is done cannot be reported: it comes again, and is found to be done then.
+    async fn unreported(&self, delivery: Delivery, error: NotReported) -> Ended {
+        match error {
             // Logged by the reporter, once for the batch.
-            Err(NotReported::Publish(error)) => self.give_back(delivery, &error.to_string()).await,
-            Err(NotReported::Ending) => delivery.give_back().await,
+            NotReported::Publish(error) => self.give_back(delivery, &error.to_string()).await,
+            NotReported::Ending => delivery.give_back().await,
         }
     }
 
@@ -201,36 +145,38 @@ impl Lane {
         delivery.retry_after(delay).await
     }
 
-    /// Gives the copy up, and says so in the journal first: from there a person or a redrive goes on.
-    async fn park(&self, delivery: Delivery, job: &Job, attempts: u32, reason: String) -> Ended {
-        let (blob_id, target) = (job.blob.blob_id, &self.target);
+    /// Gives one blob up, and says so in the journal: from there a person or a redrive goes on. `what` is given up is
+    /// said in the log. An error is the reason why nothing is recorded.
+    async fn park(
+        &self,
+        what: &str,
+        blob_id: BlobId,
+        cause: u64,
+        attempts: u32,
+        reason: String,
+    ) -> Result<(), &'static str> {
+        let target = &self.target;
         let Some(marker) = self.nodes.get(target).and_then(blobs::Node::marker) else {
-            return self.give_back(delivery, "its marker is not known").await;
+            return Err("its marker is not known");
         };
-        let parked = ReplicationParked {
-            node: target.clone(),
-            marker_id: marker.marker_id,
-            blob_id,
-            cause: job.cause,
-            attempts,
-            reason: shorten(reason),
-        };
-        let reason = parked.reason.clone();
+        let (reason, marker_id) = (shorten(reason), marker.marker_id);
+        let parked =
+            ReplicationParked { node: target.clone(), marker_id, blob_id, cause, attempts, reason: reason.clone() };
         let event = system_event(&self.clock, &self.ids, Fact::ReplicationParked(parked));
         match self.journal.publish(&event).await {
             Ok(_) => {
                 tracing::error!(
-                    seq = job.cause, blob.id = %blob_id, node.id = %target, event.id = %event.id,
-                    "parked the replication of {blob_id} to {target} after {attempts} attempts: {reason}"
+                    seq = cause, blob.id = %blob_id, node.id = %target, event.id = %event.id,
+                    "parked the {what} of blob {blob_id} on node {target} after {attempts} attempts: {reason}"
                 );
-                delivery.ack().await
+                Ok(())
             }
             Err(error) => {
                 tracing::warn!(
-                    seq = job.cause, blob.id = %blob_id, node.id = %target, event.id = %event.id,
-                    "cannot park the replication of {blob_id} to {target}, it is tried again: {error}"
+                    seq = cause, blob.id = %blob_id, node.id = %target, event.id = %event.id,
+                    "cannot park the {what} of blob {blob_id} on node {target}, it is tried again: {error}"
                 );
-                self.give_back(delivery, "its parking is not recorded").await
+                Err("its parking is not recorded")
             }
         }
     }
@@ -248,7 +194,7 @@ impl Lane {
         if named.len() < MAX_NAMED {
             named.insert(what);
         }
-        tracing::error!(seq, node.id = %self.target, "event {seq} must wait for a newer replicator, which may have to copy its blob: {unknown}");
+        tracing::error!(seq, node.id = %self.target, "event {seq} must wait for a newer replicator, which may have to copy or erase a blob: {unknown}");
     }
 }
 

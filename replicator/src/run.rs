@@ -11,7 +11,7 @@ use runtime::program::Process;
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, LaneName};
-use crate::confirm::{Limits, Reporter, Reports};
+use crate::confirm::{Limits, Reporter, Reports, What};
 use crate::lane::Lane;
 
 /// Copies until the soft shutdown, then ends what is under way.
@@ -30,11 +30,15 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
             within: config.replicator.confirm_within,
             queue: config.replicator.confirm_queue,
         };
-        let (clock, ids) = (process.clock.clone(), process.ids.clone());
-        let (reports, reporter) = Reporter::new(target.clone(), limits, journal.clone(), clock, ids);
-        tasks.spawn(format!("replicator.report.{target}"), reporter.run());
+        let [stored, erased] = [What::Stored, What::Erased].map(|what| {
+            let (clock, ids) = (process.clock.clone(), process.ids.clone());
+            let (reports, reporter) = Reporter::new(what, target.clone(), limits, journal.clone(), clock, ids);
+            tasks.spawn(format!("replicator.report.{target}.{what}"), reporter.run());
+            reports
+        });
         for name in &config.replicator.lanes {
-            let lane = lane(&config, &process, &nodes, &journal, &target, *name, &reports);
+            let reports = (stored.clone(), erased.clone());
+            let lane = lane(&config, &process, &nodes, &journal, &target, *name, reports);
             tasks.spawn(format!("replicator.copy.{target}.{name}"), Arc::new(lane).run());
         }
     }
@@ -50,7 +54,7 @@ fn lane(
     journal: &Journal,
     target: &NodeId,
     name: LaneName,
-    reports: &Reports,
+    (stored, erased): (Reports, Reports),
 ) -> Lane {
     let settings = config.replicator.clone();
     Lane {
@@ -60,11 +64,13 @@ fn lane(
         node_ids: config.node_ids(),
         nodes: nodes.clone(),
         journal: journal.clone(),
-        reports: reports.clone(),
+        stored,
+        erased,
         clock: process.clock.clone(),
         ids: process.ids.clone(),
         shutdown: process.shutdown.clone(),
         waiting: Semaphore::new(usize::from(settings.max_waiting)),
+        erasing: Semaphore::new(usize::from(settings.erase_concurrency)),
         named: Mutex::new(BTreeSet::new()),
         settings,
     }

@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 
-use proto::{BlobId, StoredReplica};
+use proto::{BlobId, MarkerId};
+use runtime::clock::{Clock, Ids};
 use runtime::config::{Environment, Faults, Options, load};
 use uuid::Uuid;
 
 use super::*;
+use crate::confirm::{Done, What, system_event};
 
 const NODES: &str = r#"[
     {"id": "node-a", "endpoint": "http://127.0.0.1:9001", "region": "us-east-1", "bucket": "highwater",
@@ -40,14 +42,12 @@ fn the_waiting_are_at_most_a_quarter_of_the_unacknowledged() {
 }
 
 #[test]
-fn the_longest_list_of_copies_stays_below_32_kib() {
-    let replica = StoredReplica { blob_id: BlobId::new(Uuid::from_u128(u128::MAX)), cause: u64::MAX };
-    let replicas = vec![replica; MAX_CONFIRMED_AT_ONCE];
-    let list = proto::ReplicaStored {
-        node: "n".repeat(32).parse().unwrap(),
-        marker_id: proto::MarkerId::new(Uuid::nil()),
-        replicas,
-    };
-    let event = crate::confirm::event(&runtime::clock::Clock::system(), &runtime::clock::Ids::seeded(1), list);
-    assert!(event.encode().len() <= 32 * 1024, "{}", event.encode().len());
+fn the_longest_list_of_what_is_done_stays_below_32_kib() {
+    let done = Done { blob_id: BlobId::new(Uuid::from_u128(u128::MAX)), cause: u64::MAX };
+    let list = vec![done; MAX_CONFIRMED_AT_ONCE];
+    for what in [What::Stored, What::Erased] {
+        let fact = what.fact("n".repeat(32).parse().unwrap(), MarkerId::new(Uuid::nil()), &list);
+        let event = system_event(&Clock::system(), &Ids::seeded(1), fact);
+        assert!(event.encode().len() <= 32 * 1024, "{what}: {}", event.encode().len());
+    }
 }
