@@ -41,8 +41,21 @@ pub struct Config {
     pub(crate) http2: server::Config,
     /// How the gateway watches over what it depends on.
     pub(crate) watch: Watch,
+    /// What one gateway at a time does for all.
+    pub(crate) duties: Duties,
     /// `gateway init`.
     pub(crate) init: Init,
+}
+
+/// What one gateway at a time does for all: the section `[duties]`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Duties {
+    /// How often blobs that nothing names are looked for.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) erase_interval: Duration,
+    /// How often the spaces' retention is applied.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) prune_interval: Duration,
 }
 
 /// Bounds of requests: the section `[limits]`.
@@ -76,6 +89,17 @@ pub(crate) struct Limits {
     /// How long an upload waits until the catalog shows it.
     #[serde(with = "runtime::config::duration")]
     pub(crate) projection_wait: Duration,
+    /// How long a change that the fold may reject waits for its outcome.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) outcome_wait: Duration,
+    /// Copies before an upload is acknowledged, when the client does not say.
+    pub(crate) ack_replicas: u32,
+    /// How long an upload may wait for its copies, and a client for those of a version.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) replication_wait: Duration,
+    /// How long a blob that nothing names is kept before it is condemned.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) erase_grace: Duration,
     /// How long a read waits for its `min_sequence`.
     #[serde(with = "runtime::config::duration")]
     pub(crate) min_sequence_wait: Duration,
@@ -128,6 +152,7 @@ impl Validate for Config {
         faults.extend(within("limits", self.limits.faults()));
         faults.extend(within("http2", self.http2.faults()));
         faults.extend(within("watch", self.watch.faults()));
+        faults.extend(within("duties", self.duties.faults()));
         faults.extend(within("init.retry", self.init.retry.faults()));
         if self.watch.sweep_age <= self.limits.upload_timeout {
             faults.push(Fault::new("watch.sweep_age", "must be longer than limits.upload_timeout"));
@@ -151,6 +176,16 @@ impl Settings for Config {
 impl Validate for Watch {
     fn faults(&self) -> Vec<Fault> {
         let times = [("interval", self.interval), ("timeout", self.timeout), ("sweep_interval", self.sweep_interval)];
+        let zero = times.into_iter().filter(|(_, time)| time.is_zero());
+        zero.map(|(key, _)| Fault::new(key, "must be longer than zero")).collect()
+    }
+}
+
+// === impl Duties ===
+
+impl Validate for Duties {
+    fn faults(&self) -> Vec<Fault> {
+        let times = [("erase_interval", self.erase_interval), ("prune_interval", self.prune_interval)];
         let zero = times.into_iter().filter(|(_, time)| time.is_zero());
         zero.map(|(key, _)| Fault::new(key, "must be longer than zero")).collect()
     }

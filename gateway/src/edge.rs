@@ -27,7 +27,11 @@ struct WholeBody<B> {
 }
 
 /// The streams of uploads, and whether their chunks may be cut.
-const UPLOADS: [(&str, bool); 2] = [("/highwater.v1.Files/Upload", true), ("/FileStorage/UploadFile", false)];
+const UPLOADS: [(&str, bool); 3] = [
+    ("/highwater.v1.Files/Upload", true),
+    ("/highwater.v1.Files/UploadPart", true),
+    ("/FileStorage/UploadFile", false),
+];
 
 /// Makes the request one that tonic can be given.
 pub(crate) fn prepare(request: Request<Incoming>, chunk_bytes: u64) -> Request<tonic::body::Body> {

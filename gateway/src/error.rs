@@ -40,12 +40,18 @@ pub(crate) enum Code {
     ActorInvalid,
     /// A version or event id is not a UUID.
     IdInvalid,
+    /// An answer to a conflict that this gateway does not know.
+    OnConflictInvalid,
     /// A sequence does not have its form.
     SequenceInvalid,
     /// A page size over the limit.
     PageSizeInvalid,
     /// A page token that this call did not give out.
     PageTokenInvalid,
+    /// A retention that keeps nothing, or for too long.
+    RetentionInvalid,
+    /// More copies asked for than there are nodes.
+    ReplicasInvalid,
     /// An upload without its first message, or without a file name.
     MetadataMissing,
     /// An upload that states its metadata again.
@@ -58,6 +64,10 @@ pub(crate) enum Code {
     SizeMismatch,
     /// The stream has not the declared SHA-256.
     DigestMismatch,
+    /// A part that begins elsewhere than where its upload goes on.
+    OffsetWrong,
+    /// What an upload has sent so far is lost; it must be started again.
+    UploadLost,
     /// The space does not exist.
     SpaceNotFound,
     /// No file is at the path.
@@ -66,6 +76,16 @@ pub(crate) enum Code {
     VersionNotFound,
     /// No folder is at the path.
     FolderNotFound,
+    /// What is at the path is a file.
+    NotAFolder,
+    /// What is at the path is a folder.
+    NotAFile,
+    /// The version's content was given up.
+    VersionPruned,
+    /// Nothing in the trash has the id.
+    TrashNotFound,
+    /// No upload session has the id: it was finished, aborted, or has expired.
+    UploadNotFound,
     /// The catalog knows no such event.
     ReceiptNotFound,
     /// A range that begins after the end.
@@ -76,6 +96,10 @@ pub(crate) enum Code {
     JournalRestored,
     /// A sequence that was never given out.
     SequenceUnknown,
+    /// Nothing says how long old content is kept.
+    RetentionNeeded,
+    /// The range of an undo is the wrong way round, or too long.
+    UndoRange,
     /// The journal keeps its last room for the system's own events.
     JournalFull,
     /// As many uploads as allowed are running.
@@ -96,8 +120,14 @@ pub(crate) enum Code {
     CatalogUnavailable,
     /// The catalog has not reached the sequence that was asked for.
     CatalogBehind,
+    /// The change is in the journal, and the catalog has not decided it yet.
+    OutcomePending,
+    /// Fewer nodes than asked for hold the bytes yet.
+    ReplicasTooFew,
     /// The gateway is stopping.
     ShuttingDown,
+    /// Too few nodes held the bytes within the time that was given.
+    ReplicationTimeout,
     /// The client sent nothing for too long.
     UploadIdle,
     /// The client took nothing for too long.
@@ -153,24 +183,36 @@ impl Code {
             Self::RequestIdInvalid => ("request_id_invalid", Grpc::InvalidArgument),
             Self::ActorInvalid => ("actor_invalid", Grpc::InvalidArgument),
             Self::IdInvalid => ("id_invalid", Grpc::InvalidArgument),
+            Self::OnConflictInvalid => ("on_conflict_invalid", Grpc::InvalidArgument),
             Self::SequenceInvalid => ("sequence_invalid", Grpc::InvalidArgument),
             Self::PageSizeInvalid => ("page_size_invalid", Grpc::InvalidArgument),
             Self::PageTokenInvalid => ("page_token_invalid", Grpc::InvalidArgument),
+            Self::RetentionInvalid => ("retention_invalid", Grpc::InvalidArgument),
+            Self::ReplicasInvalid => ("replicas_invalid", Grpc::InvalidArgument),
             Self::MetadataMissing => ("metadata_missing", Grpc::InvalidArgument),
             Self::MetadataTwice => ("metadata_twice", Grpc::InvalidArgument),
             Self::ChunkTooLarge => ("chunk_too_large", Grpc::InvalidArgument),
             Self::FileTooLarge => ("file_too_large", Grpc::InvalidArgument),
             Self::SizeMismatch => ("size_mismatch", Grpc::InvalidArgument),
             Self::DigestMismatch => ("digest_mismatch", Grpc::InvalidArgument),
+            Self::UploadLost => ("upload_lost", Grpc::Aborted),
             Self::SpaceNotFound => ("space_not_found", Grpc::NotFound),
             Self::FileNotFound => ("file_not_found", Grpc::NotFound),
             Self::VersionNotFound => ("version_not_found", Grpc::NotFound),
             Self::FolderNotFound => ("folder_not_found", Grpc::NotFound),
+            Self::NotAFolder => ("not_a_folder", Grpc::FailedPrecondition),
+            Self::NotAFile => ("not_a_file", Grpc::FailedPrecondition),
+            Self::VersionPruned => ("version_pruned", Grpc::NotFound),
+            Self::TrashNotFound => ("trash_not_found", Grpc::NotFound),
+            Self::UploadNotFound => ("upload_not_found", Grpc::NotFound),
+            Self::OffsetWrong => ("offset_wrong", Grpc::OutOfRange),
             Self::ReceiptNotFound => ("receipt_not_found", Grpc::NotFound),
             Self::RangeOutOfRange => ("range_out_of_range", Grpc::OutOfRange),
             Self::RequestIdReused => ("request_id_reused", Grpc::AlreadyExists),
             Self::JournalRestored => ("journal_restored", Grpc::FailedPrecondition),
             Self::SequenceUnknown => ("sequence_unknown", Grpc::FailedPrecondition),
+            Self::RetentionNeeded => ("retention_needed", Grpc::FailedPrecondition),
+            Self::UndoRange => ("undo_range_invalid", Grpc::InvalidArgument),
             Self::JournalFull => ("journal_full", Grpc::ResourceExhausted),
             Self::TooManyUploads => ("too_many_uploads", Grpc::ResourceExhausted),
             Self::TooManyDownloads => ("too_many_downloads", Grpc::ResourceExhausted),
@@ -181,7 +223,10 @@ impl Code {
             Self::JournalDiverged => ("journal_diverged", Grpc::Unavailable),
             Self::CatalogUnavailable => ("catalog_unavailable", Grpc::Unavailable),
             Self::CatalogBehind => ("catalog_behind", Grpc::Unavailable),
+            Self::OutcomePending => ("outcome_pending", Grpc::Unavailable),
+            Self::ReplicasTooFew => ("replicas_too_few", Grpc::Unavailable),
             Self::ShuttingDown => ("shutting_down", Grpc::Unavailable),
+            Self::ReplicationTimeout => ("replication_timeout", Grpc::DeadlineExceeded),
             Self::UploadIdle => ("upload_idle", Grpc::DeadlineExceeded),
             Self::DownloadIdle => ("download_idle", Grpc::DeadlineExceeded),
             Self::UploadTooLong => ("upload_too_long", Grpc::DeadlineExceeded),

@@ -1,15 +1,25 @@
-//! The one internal file service: begin, write, commit, abort, read, list, receipts, events, status.
+//! The one internal file service: begin, write, commit, abort, read, list, change, watch, receipts, events, status.
 //!
 //! Every protocol goes through it, so that each has the same atomic commit, digests, limits and events. It knows
 //! nothing of gRPC or HTTP.
 
+mod browse;
+mod change;
+mod erase;
+mod follow;
 mod lookup;
 mod position;
+mod prune;
 mod publish;
 mod read;
 mod receipt;
+mod replicated;
 pub(crate) mod request;
+mod session;
+mod spaces;
 mod status;
+mod tree;
+mod undo;
 mod upload;
 
 use std::panic::AssertUnwindSafe;
@@ -21,15 +31,23 @@ use futures::FutureExt as _;
 use journal::{Head, Journal};
 use proto::{Incarnation, Sequence, SpaceId, SpaceName};
 use runtime::program::Process;
+use runtime::shutdown::Shutdown;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{Instrument as _, error};
 
 use crate::config::Limits;
 use crate::error::{Code, Error, Result};
 
+pub(crate) use browse::Browse;
+pub(crate) use follow::Told;
+pub(crate) use prune::because;
 pub(crate) use read::Reading;
 pub(crate) use receipt::{Decision, Receipt};
+pub(crate) use session::{PART_BYTES, Standing, Started};
+pub(crate) use spaces::Retention;
 pub(crate) use status::{NodeStatus, Status};
+pub(crate) use tree::{Copy, Move, Undelete};
+pub(crate) use undo::Undo;
 pub(crate) use upload::SOURCE;
 
 /// The file service. Clones share everything.
@@ -108,6 +126,11 @@ impl Files {
     /// Which life of the journal this is.
     pub(crate) fn incarnation(&self) -> Result<Incarnation> {
         Ok(self.ready()?.journal.identity().incarnation)
+    }
+
+    /// The shutdown of the gateway.
+    pub(crate) fn shutdown(&self) -> Shutdown {
+        self.0.process.shutdown.clone()
     }
 
     /// Runs the work of a request that must outlive its caller. A panic in it is logged and ends nothing else.

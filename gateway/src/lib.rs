@@ -8,11 +8,13 @@ mod args;
 mod config;
 mod error;
 
+mod duties;
 mod edge;
 mod server;
 
 mod files;
 mod grpc;
+mod uploads;
 mod watch;
 
 mod init;

@@ -15,7 +15,7 @@ use tracing::info;
 
 use crate::config::Config;
 use crate::files::{Files, Opened};
-use crate::{grpc, server, watch};
+use crate::{duties, grpc, server, watch};
 
 /// Serves until the process is told to stop and what was in flight is finished.
 ///
@@ -48,7 +48,7 @@ async fn serve(config: Config, listener: TcpListener, process: Process) -> anyho
 
 /// Opens the journal, then the nodes of its cluster, and takes them into use.
 async fn open(files: Files, config: Config, process: Process) -> anyhow::Result<()> {
-    let Process { shutdown, tasks, clock, .. } = process;
+    let Process { shutdown, tasks, clock, ids } = process;
     let journal = Journal::open(&config.nats, &shutdown, &tasks).await?;
     if let Some(checkpoint) = first_checkpoint(files.catalog(), config.watch.timeout).await {
         // The catalog knows which journal it was folded from: another one is refused before anything is written to it.
@@ -59,9 +59,12 @@ async fn open(files: Files, config: Config, process: Process) -> anyhow::Result<
     }
     let cluster = journal.identity().cluster;
     let nodes = Nodes::open(&config.nodes, config.blobs, Some(cluster), &tasks, clock).await?;
-    tasks.spawn("gateway.sweep", watch::sweep(nodes.clone(), config.watch, shutdown.clone()));
-    tasks.spawn("gateway.guard", watch::guard(files.catalog().clone(), journal.clone(), shutdown));
+    tasks.spawn("gateway.sweep", watch::sweep(nodes.clone(), journal.clone(), config.watch, shutdown.clone()));
+    tasks.spawn("gateway.guard", watch::guard(files.catalog().clone(), journal.clone(), shutdown.clone()));
     files.open(Opened { journal, nodes });
+    let holder = ids.v7().to_string();
+    tasks.spawn("gateway.erase", duties::erase(files.clone(), config.duties.clone(), holder.clone(), shutdown.clone()));
+    tasks.spawn("gateway.prune", duties::prune(files, config.duties, holder, shutdown));
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::config::Watch;
 use crate::error::Code;
 use crate::files::{Files, JournalState};
-use crate::grpc;
+use crate::{grpc, uploads};
 
 /// The service name under which liveness is told.
 const LIVENESS: &str = "liveness";
@@ -74,18 +74,29 @@ pub(crate) fn observe(journal: &Journal, checkpoint: &Checkpoint) {
 }
 
 /// Throws away, now and then, what uploads left on nodes whose process died in their middle.
-pub(crate) async fn sweep(nodes: Nodes, config: Watch, shutdown: Shutdown) {
+pub(crate) async fn sweep(nodes: Nodes, journal: Journal, config: Watch, shutdown: Shutdown) {
     loop {
         tokio::select! {
             biased;
             () = shutdown.soft_cancelled() => return,
-            _ = nodes.abort_stale_uploads(config.sweep_age) => {}
+            () = sweep_once(&nodes, &journal, config.sweep_age) => {}
         }
         tokio::select! {
             biased;
             () = shutdown.soft_cancelled() => return,
             () = tokio::time::sleep(config.sweep_interval) => {}
         }
+    }
+}
+
+/// Uploads that can be resumed are older than others become, and are left alone: their sessions are listed before the
+/// nodes are asked, so that the list is never older than the age of what is thrown away.
+async fn sweep_once(nodes: &Nodes, journal: &Journal, age: Duration) {
+    match uploads::multipart_ids(journal).await {
+        Ok(keep) => {
+            nodes.abort_stale_uploads(age, &keep).await;
+        }
+        Err(error) => warn!("unfinished uploads are not swept now, which of them live is not known: {error:#}"),
     }
 }
 

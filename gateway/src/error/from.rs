@@ -43,6 +43,10 @@ impl From<blobs::Error> for Error {
                 Code::FileTooLarge,
                 format!("the file has more than the {max_bytes} bytes that a node can hold"),
             ),
+            From::WrongOffset { expected, .. } => Self::new(Code::OffsetWrong, detail).fact("offset", expected),
+            From::MustRestart { .. } => {
+                Self::new(Code::UploadLost, "what was sent of the upload is lost; start it again").because(detail)
+            }
             From::NoNode { .. } | From::Node { .. } | From::Checksum { .. } | From::Refused { .. } => {
                 Self::new(Code::NoNodeAvailable, "no node can take the bytes now; nothing was stored, try again later")
                     .because(detail)
@@ -51,7 +55,8 @@ impl From<blobs::Error> for Error {
                 Self::new(Code::NoCopyAvailable, "no node can give the file's bytes now; try again later")
                     .because(detail)
             }
-            From::Setup { .. } => Self::internal(detail),
+            // The gateway erases nothing.
+            From::Setup { .. } | From::NotDeleted { .. } => Self::internal(detail),
         }
     }
 }

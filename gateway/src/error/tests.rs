@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::*;
 
-const ALL: [Code; 43] = [
+const ALL: [Code; 45] = [
     Code::MessageInvalid,
     Code::PathInvalid,
     Code::SpaceInvalid,
@@ -21,6 +21,8 @@ const ALL: [Code; 43] = [
     Code::FileTooLarge,
     Code::SizeMismatch,
     Code::DigestMismatch,
+    Code::OffsetWrong,
+    Code::UploadLost,
     Code::SpaceNotFound,
     Code::FileNotFound,
     Code::VersionNotFound,

@@ -57,12 +57,12 @@ impl Files {
         at_least: Option<Sequence>,
     ) -> Result<EventPage> {
         let page_size = self.page_size(page_size)?;
-        let file = self.file(place, None, at_least).await?;
+        let file = self.file(place, None, None, at_least).await?;
         let page = self.catalog().events(file.file_id, page_size, page_token).await?;
         Ok(EventPage { events: page.events, next_page_token: page.next_page_token })
     }
 
-    fn page_size(&self, asked: u32) -> Result<u32> {
+    pub(super) fn page_size(&self, asked: u32) -> Result<u32> {
         request::page_size(asked, self.limits().page_size, self.limits().max_page_size)
     }
 }

@@ -6,6 +6,7 @@ use journal::{PublishError, Published};
 use proto::{Event, EventId, Fact, FileUploaded, Fingerprint};
 use tracing::{debug, warn};
 
+use super::change::outcome_pending;
 use super::receipt::Content;
 use super::{Files, Opened, Receipt};
 use crate::error::{Code, Error, Result};
@@ -20,6 +21,8 @@ pub(super) struct Upload {
     pub(super) fingerprint: Fingerprint,
     /// The object.
     pub(super) written: Written,
+    /// Whether the fold may reject it; it is then answered only once it is decided.
+    pub(super) may_be_rejected: bool,
 }
 
 /// The error of a journal that takes no changes.
@@ -89,27 +92,26 @@ impl Files {
         if first.fingerprint != Some(upload.fingerprint) {
             return Err(reused());
         }
-        self.decided(n, first.id, first_uploaded, upload.fingerprint).await
+        self.decided(n, first_uploaded, upload).await
     }
 
     async fn answer(&self, n: u64, upload: &Upload) -> Result<Receipt> {
-        self.decided(n, upload.event.id, &upload.uploaded, upload.fingerprint).await
+        self.decided(n, &upload.uploaded, upload).await
     }
 
-    /// Waits, but not for long, for the catalog's decision on the event at `n`.
-    async fn decided(
-        &self,
-        n: u64,
-        event_id: EventId,
-        uploaded: &FileUploaded,
-        fingerprint: Fingerprint,
-    ) -> Result<Receipt> {
-        let at = self.sequence(n)?;
+    /// Waits for the catalog's decision on the event at `n`: not for long, if it is one that the fold never rejects.
+    async fn decided(&self, n: u64, uploaded: &FileUploaded, upload: &Upload) -> Result<Receipt> {
+        let (at, event_id, fingerprint) = (self.sequence(n)?, upload.event.id, upload.fingerprint);
         let pending = |why: String| {
+            if upload.may_be_rejected || self.is_old(uploaded) {
+                return Err(outcome_pending(at, event_id).because(why));
+            }
             debug!(event.id = %event_id, seq = n, "answering before the catalog shows event {n}: {why}");
             Ok(Receipt::pending(event_id, at, uploaded))
         };
-        if let Err(error) = self.catalog().wait_for(at, self.limits().projection_wait).await {
+        let limits = self.limits();
+        let wait = if upload.may_be_rejected { limits.outcome_wait } else { limits.projection_wait };
+        if let Err(error) = self.catalog().wait_for(at, wait).await {
             return pending(error.to_string());
         }
         let row = match self.catalog().receipt(event_id).await {
@@ -118,16 +120,29 @@ impl Files {
             Err(error) => return pending(error.to_string()),
         };
         if row.seq == n {
-            return Ok(Receipt::decided(row, at, Some(Content::uploaded(uploaded))));
+            // A rejected upload has no content: its bytes are nobody's.
+            let content = row.version_id.map(|_| Content::uploaded(uploaded));
+            return Ok(Receipt::decided(row, at, content));
         }
         // The id was decided long ago, before the journal's memory of ids began. The object stays: event `n` names it.
         warn!(event.id = %event_id, seq = n, "event {n} repeats event {}, which decided its id", row.seq);
         self.answer_again(row, fingerprint).await
     }
 
+    /// Whether the object of an upload is so old that it may have been condemned as an orphan: a blob's id has the time
+    /// at which its upload began.
+    fn is_old(&self, uploaded: &FileUploaded) -> bool {
+        let began = uploaded.blob_id.uuid().get_timestamp().map(|at| at.to_unix().0);
+        let now = self.inner().process.clock.now().unix_timestamp();
+        began.is_some_and(|began| {
+            let age = u64::try_from(now).unwrap_or_default().saturating_sub(began);
+            age > self.limits().erase_grace.as_secs() / 2
+        })
+    }
+
     /// The catalog is past the sequence and has no receipt: it was folded from another journal. Or a switch to another
     /// generation came between the two reads, so that is ruled out first.
-    async fn undecided(&self, n: u64, event_id: EventId) -> Result<Receipt> {
+    pub(super) async fn undecided(&self, n: u64, event_id: EventId) -> Result<Receipt> {
         self.catalog().wait_for(self.sequence(n)?, self.limits().projection_wait).await?;
         if let Some(row) = self.catalog().receipt(event_id).await? {
             return self.receipt(row.event_id, None).await;
@@ -140,7 +155,7 @@ impl Files {
     }
 }
 
-fn reused() -> Error {
+pub(super) fn reused() -> Error {
     Error::new(Code::RequestIdReused, "the request id was used before, for another request")
 }
 

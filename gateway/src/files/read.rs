@@ -7,7 +7,7 @@ use proto::{NodeId, Path, Sequence, SpaceName, VersionId};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
 
-use super::request::{Place, Range};
+use super::request::{At, Place, Range};
 use super::{Files, space_not_found};
 use crate::error::{Code, Error, Result};
 
@@ -35,11 +35,12 @@ impl Files {
         place: &Place,
         version_id: Option<VersionId>,
         range: Range,
+        at: Option<At>,
         at_least: Option<Sequence>,
     ) -> Result<Reading> {
         let running = self.place(&self.inner().downloads, Code::TooManyDownloads).await?;
         let nodes = &self.ready()?.nodes;
-        let file = self.file(place, version_id, at_least).await?;
+        let file = self.file(place, version_id, at, at_least).await?;
         let length = range.length(file.version.blob.size_bytes)?;
         let holders = holders(&file.version.replicas, &file.version.blob);
         let read = nodes.read(blob_ref(&file.version.blob), &holders, range.offset, length);
@@ -53,16 +54,21 @@ impl Files {
         &self,
         place: &Place,
         version_id: Option<VersionId>,
+        at: Option<At>,
         at_least: Option<Sequence>,
     ) -> Result<File> {
-        self.reach(at_least).await?;
+        let at = self.point(at, at_least).await?;
         let Place { space, path } = place;
-        match self.catalog().file(space, path, version_id).await? {
+        match self.catalog().file(space, path, version_id, at).await? {
             Lookup::File(file) => Ok(*file),
             Lookup::NoFile => Err(file_not_found(space, path)),
             Lookup::Folder(_) => {
                 let problem = format!("{:?} is a folder", path.as_str());
                 Err(Error::new(Code::FileNotFound, problem))
+            }
+            Lookup::Pruned(_) => {
+                let problem = format!("the content of this version of {:?} was given up", path.as_str());
+                Err(Error::new(Code::VersionPruned, problem))
             }
             Lookup::NoVersion(_) => {
                 let problem = format!("the file {:?} has no such version", path.as_str());
@@ -162,6 +168,11 @@ mod tests {
             origin_node: "c".parse().unwrap(),
             first_seq: 1,
             created_at: OffsetDateTime::UNIX_EPOCH,
+            space_id: proto::SpaceId::new(Uuid::from_u128(9)),
+            refs: 1,
+            state: catalog::BlobState::Live,
+            state_seq: 1,
+            unreferenced_at: None,
         };
         holders(&replicas(states), &blob).iter().map(ToString::to_string).collect()
     }

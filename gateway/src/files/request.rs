@@ -1,19 +1,30 @@
 //! What a request may say: every word from outside becomes one of ours here, or an error that names what is wrong.
 
+mod words;
+
 use proto::{
-    Actor, BlobId, EventId, FileUploaded, MarkerId, NodeId, OnConflict, Path, RequestId, Sequence, Sha256Digest,
-    SpaceId, SpaceName, VersionId,
+    Actor, BlobId, FileUploaded, MarkerId, NodeId, OnConflict, Path, RequestId, Sequence, Sha256Digest, SpaceId,
+    SpaceName, VersionId,
 };
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::error::{Code, Error, Result};
 
+pub(crate) use words::{
+    actor, at, author, content_type, event_id, file_id, folder, item, min_sequence, modified_at, new_space,
+    on_conflict, page_size, path, place, retention, sequence, sha256, space, upload_id, version_id,
+};
+
+/// Longest retention: a hundred years.
+pub(crate) const MAX_KEEP_DAYS: u32 = 36_525;
+
 /// Longest media type, in bytes.
 pub(crate) const MAX_CONTENT_TYPE_BYTES: usize = 255;
 
 /// An upload that is asked for; the bytes come after it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NewFile {
     /// In which space.
     pub(crate) space: SpaceName,
@@ -26,11 +37,25 @@ pub(crate) struct NewFile {
     /// Media type; empty when unknown.
     pub(crate) content_type: String,
     /// When the client last modified the content.
+    #[serde(with = "time::serde::rfc3339::option")]
     pub(crate) modified_at: Option<OffsetDateTime>,
-    /// The client's own id of this request.
-    pub(crate) request_id: Option<RequestId>,
     /// Who asks.
+    pub(crate) author: Author,
+    /// What to do when the path is taken.
+    pub(crate) on_conflict: OnConflict,
+    /// Only if this is the file's current version.
+    pub(crate) if_version: Option<VersionId>,
+    /// How many nodes shall hold the bytes before the answer; 0 means the gateway's own number.
+    pub(crate) ack_replicas: u32,
+}
+
+/// Who asks for a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Author {
+    /// Who, as the client says.
     pub(crate) actor: Actor,
+    /// The client's own id of the request.
+    pub(crate) request_id: Option<RequestId>,
 }
 
 /// A file that is asked for.
@@ -40,6 +65,15 @@ pub(crate) struct Place {
     pub(crate) space: SpaceName,
     /// Where in it.
     pub(crate) path: Path,
+}
+
+/// A point in the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum At {
+    /// After the event there.
+    Sequence(Sequence),
+    /// After the last event that was not later.
+    Time(OffsetDateTime),
 }
 
 /// Bytes of a file that are asked for.
@@ -70,104 +104,6 @@ pub(crate) struct Stored {
     pub(crate) marker_id: MarkerId,
 }
 
-/// A path, or the client's mistake.
-pub(crate) fn path(text: &str) -> Result<Path> {
-    text.parse().map_err(|invalid| Error::invalid(Code::PathInvalid, &invalid))
-}
-
-/// A space's name, empty for the space `main`, or the client's mistake.
-pub(crate) fn space(text: &str) -> Result<SpaceName> {
-    if text.is_empty() {
-        return Ok(SpaceName::main());
-    }
-    text.parse().map_err(|invalid| Error::invalid(Code::SpaceInvalid, &invalid))
-}
-
-/// A file's place, or the client's mistake.
-pub(crate) fn place(space_name: &str, path_text: &str) -> Result<Place> {
-    Ok(Place { space: space(space_name)?, path: path(path_text)? })
-}
-
-/// A digest, or the client's mistake.
-pub(crate) fn sha256(bytes: &[u8]) -> Result<Sha256Digest> {
-    Sha256Digest::try_from(bytes).map_err(|invalid| Error::invalid(Code::DigestInvalid, &invalid))
-}
-
-/// A media type, empty for an unknown one, or the client's mistake.
-pub(crate) fn content_type(text: &str) -> Result<String> {
-    if text.len() > MAX_CONTENT_TYPE_BYTES {
-        let problem =
-            format!("the content type has {} bytes; at most {MAX_CONTENT_TYPE_BYTES} are allowed", text.len());
-        return Err(Error::new(Code::ContentTypeInvalid, problem));
-    }
-    // It goes into an HTTP header when the file is read, which can carry nothing else.
-    if !text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
-        let problem = "the content type has characters other than printable ASCII";
-        return Err(Error::new(Code::ContentTypeInvalid, problem));
-    }
-    Ok(text.to_owned())
-}
-
-/// A time from seconds and nanoseconds since 1970, or the client's mistake.
-pub(crate) fn modified_at(seconds: i64, nanos: i32) -> Result<OffsetDateTime> {
-    let at = OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|at| {
-        let nanos = u32::try_from(nanos).ok()?;
-        at.replace_nanosecond(nanos).ok()
-    });
-    // RFC 3339, as which the journal writes it, knows no other years.
-    at.filter(|at| (1..=9999).contains(&at.year()))
-        .ok_or_else(|| Error::new(Code::TimeInvalid, "the time of modification is not a time of the years 1 to 9999"))
-}
-
-/// A request id, empty for none, or the client's mistake.
-pub(crate) fn request_id(text: &str) -> Result<Option<RequestId>> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(|invalid| Error::invalid(Code::RequestIdInvalid, &invalid))
-}
-
-/// An actor, empty for `anonymous`, or the client's mistake.
-pub(crate) fn actor(text: &str) -> Result<Actor> {
-    if text.is_empty() {
-        return Ok(Actor::anonymous());
-    }
-    text.parse().map_err(|invalid| Error::invalid(Code::ActorInvalid, &invalid))
-}
-
-/// A version's id, empty for the current one, or the client's mistake.
-pub(crate) fn version_id(text: &str) -> Result<Option<VersionId>> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(|invalid| Error::invalid(Code::IdInvalid, &invalid))
-}
-
-/// An event's id, or the client's mistake.
-pub(crate) fn event_id(text: &str) -> Result<EventId> {
-    text.parse().map_err(|invalid| Error::invalid(Code::IdInvalid, &invalid))
-}
-
-/// A sequence, empty for none, or the client's mistake.
-pub(crate) fn min_sequence(text: &str) -> Result<Option<Sequence>> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(|invalid| Error::invalid(Code::SequenceInvalid, &invalid))
-}
-
-/// A page's size: 0 means `default`, more than `max` is the client's mistake.
-pub(crate) fn page_size(asked: u32, default: u32, max: u32) -> Result<u32> {
-    match asked {
-        0 => Ok(default),
-        asked if asked <= max => Ok(asked),
-        asked => {
-            let problem = format!("the page size is {asked}; at most {max} are allowed");
-            Err(Error::new(Code::PageSizeInvalid, problem).fact("limit", max))
-        }
-    }
-}
-
 // === impl NewFile ===
 
 impl NewFile {
@@ -186,8 +122,19 @@ impl NewFile {
             modified_at: self.modified_at,
             node: stored.node,
             marker_id: stored.marker_id,
-            if_version: None,
-            on_conflict: OnConflict::Overwrite,
+            if_version: self.if_version,
+            on_conflict: self.on_conflict,
+            instant: false,
+        }
+    }
+
+    /// Whether the fold may reject this upload when its bytes are new. One that it never rejects may be acknowledged
+    /// before it is decided.
+    pub(crate) const fn may_be_rejected(&self) -> bool {
+        match self.on_conflict {
+            OnConflict::Fail => true,
+            OnConflict::Overwrite => self.if_version.is_some(),
+            OnConflict::KeepBoth => false,
         }
     }
 
@@ -247,6 +194,20 @@ impl Stored {
             slice_bytes: written.slice_bytes,
             node: written.node.clone(),
             marker_id: written.marker_id,
+        }
+    }
+
+    /// What the space has already.
+    pub(crate) fn before(blob: &catalog::BlobRow) -> Self {
+        Self {
+            blob_id: blob.blob_id,
+            size_bytes: blob.size_bytes,
+            sha256: blob.sha256,
+            slices_sha256: blob.slices_sha256,
+            slice_bytes: blob.slice_bytes,
+            node: blob.origin_node.clone(),
+            // Says nothing new: an instant upload registers no replica.
+            marker_id: MarkerId::new(Uuid::nil()),
         }
     }
 

@@ -1,14 +1,18 @@
 //! Between our types and the messages.
 
-use catalog::{BlobRow, Event, File, Listed, Outcome, Replica, ReplicaState, VersionRow};
+mod tree;
+
+use catalog::{Event, File, Listed, Outcome, Replica, ReplicaState};
 use prost_types::{Struct, Timestamp, Value, value::Kind};
-use proto::{Incarnation, Sequence, SpaceName, v1};
+use proto::{Incarnation, OnConflict, Sequence, SpaceName, v1};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::error::Result;
 use crate::files::request::{self, NewFile, Place};
 use crate::files::{Decision, NodeStatus, Receipt, Status};
+
+pub(crate) use tree::{change, entries, space, trash, version, versions};
 
 /// An upload that is asked for.
 pub(crate) fn new_file(metadata: &v1::UploadMetadata) -> Result<NewFile> {
@@ -19,8 +23,10 @@ pub(crate) fn new_file(metadata: &v1::UploadMetadata) -> Result<NewFile> {
         sha256: metadata.sha256.as_deref().map(request::sha256).transpose()?,
         content_type: request::content_type(&metadata.content_type)?,
         modified_at: metadata.modified_at.map(|at| request::modified_at(at.seconds, at.nanos)).transpose()?,
-        request_id: request::request_id(&metadata.request_id)?,
-        actor: request::actor(&metadata.actor)?,
+        author: request::author(&metadata.actor, &metadata.request_id)?,
+        on_conflict: request::on_conflict(metadata.on_conflict, OnConflict::Overwrite)?,
+        if_version: request::version_id(&metadata.if_version)?,
+        ack_replicas: metadata.ack_replicas,
     })
 }
 
@@ -57,7 +63,7 @@ pub(crate) fn file(place: &Place, file: &File, incarnation: Incarnation) -> v1::
         space: place.space.to_string(),
         path: place.path.to_string(),
         file_id: file.file_id.to_string(),
-        version: Some(version(&file.version.row, &file.version.blob, incarnation)),
+        version: Some(version(&file.version.row, Some(&file.version.blob), incarnation)),
         replicas: replicas.iter().map(|one| replica(one, incarnation)).collect(),
         replicas_stored: count(stored),
         replicas_wanted: count(wanted),
@@ -79,26 +85,10 @@ fn listed(space: &SpaceName, listed: &Listed, incarnation: Incarnation) -> v1::F
         space: space.to_string(),
         path: listed.path.to_string(),
         file_id: listed.file_id.to_string(),
-        version: Some(version(&listed.version, &listed.blob, incarnation)),
+        version: Some(version(&listed.version, Some(&listed.blob), incarnation)),
         replicas: Vec::new(),
         replicas_stored: listed.replicas_stored,
         replicas_wanted: listed.replicas_wanted,
-    }
-}
-
-/// A version.
-pub(crate) fn version(row: &VersionRow, blob: &BlobRow, incarnation: Incarnation) -> v1::Version {
-    v1::Version {
-        version_id: row.version_id.to_string(),
-        blob_id: row.blob_id.to_string(),
-        size_bytes: blob.size_bytes,
-        sha256: blob.sha256.as_bytes().to_vec().into(),
-        content_type: row.content_type.clone(),
-        modified_at: row.modified_at.map(timestamp),
-        created_at: Some(timestamp(row.created_at)),
-        actor: row.actor.to_string(),
-        event_id: row.event_id.to_string(),
-        sequence: sequence(row.seq, incarnation),
     }
 }
 
@@ -177,6 +167,8 @@ fn replica(replica: &Replica, incarnation: Incarnation) -> v1::Replica {
         Some(ReplicaState::Stored) => v1::ReplicaState::Stored,
         Some(ReplicaState::Parked) => v1::ReplicaState::Parked,
         Some(ReplicaState::Lost) => v1::ReplicaState::Lost,
+        Some(ReplicaState::Erasing) => v1::ReplicaState::Erasing,
+        Some(ReplicaState::Erased) => v1::ReplicaState::Erased,
     };
     v1::Replica {
         node: replica.node.to_string(),

@@ -55,20 +55,24 @@ async fn pump(mut reading: Reading, sender: mpsc::Sender<Bytes>, idle_timeout: D
     }
 }
 
-/// The chunks, and then the error if there was one: a download that was given up must not look like a shorter file.
-fn messages<T>(
-    chunks: mpsc::Receiver<Bytes>,
+/// The parts of an answer, and then the error if there was one: a download that was given up must not look like a shorter
+/// file.
+pub(crate) fn messages<P: Send, T>(
+    parts: mpsc::Receiver<P>,
     ended: oneshot::Receiver<Result<()>>,
-    message_of: fn(Bytes) -> T,
+    message_of: impl Fn(P) -> T + Clone + Send,
 ) -> impl Stream<Item = Result<T, Status>> + Send {
-    futures::stream::try_unfold((chunks, ended), move |(mut chunks, ended)| async move {
-        if let Some(chunk) = chunks.recv().await {
-            return Ok(Some((message_of(chunk), (chunks, ended))));
-        }
-        match ended.await {
-            Ok(Ok(())) => Ok(None),
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(Error::internal("the task of the download ended without saying how").into()),
+    futures::stream::try_unfold((parts, ended), move |(mut parts, ended)| {
+        let message_of = message_of.clone();
+        async move {
+            if let Some(part) = parts.recv().await {
+                return Ok(Some((message_of(part), (parts, ended))));
+            }
+            match ended.await {
+                Ok(Ok(())) => Ok(None),
+                Ok(Err(error)) => Err(error.into()),
+                Err(_) => Err(Error::internal("the task of the answer ended without saying how").into()),
+            }
         }
     })
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use proto::file_storage as wire;
-use proto::{Actor, SpaceName};
+use proto::{Actor, OnConflict, SpaceName};
 use time::format_description::well_known::Rfc3339;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::download;
 use super::messages::Messages;
 use crate::error::{Code, Error, Result};
-use crate::files::request::{self, NewFile, Place, Range};
+use crate::files::request::{self, Author, NewFile, Place, Range};
 use crate::files::{Decision, Files};
 
 /// The call metadata that may carry the file name.
@@ -43,7 +43,7 @@ impl Service {
         };
         let file = new_file(&name)?;
         let chunks = messages.chunks(first.map(|message| message.file_data), move |message| chunk_of(message, &name));
-        let receipt = self.files.store(file, chunks).await?;
+        let receipt = self.files.store(file, chunks).await?.receipt;
         match receipt.decision {
             Decision::Applied | Decision::ConflictedCopy | Decision::Pending => {
                 Ok(wire::UploadResponse { message: UPLOADED.to_owned() })
@@ -53,13 +53,13 @@ impl Service {
     }
 
     async fn open(&self, request: wire::FileDownloadRequest) -> Result<download::Messages<wire::FileResponse>> {
-        let reading = self.files.read(&place(&request.file_name)?, None, Range::WHOLE, None).await?;
+        let reading = self.files.read(&place(&request.file_name)?, None, Range::WHOLE, None, None).await?;
         Ok(download::chunks(&self.files, reading, |chunk| wire::FileResponse { file_data: chunk }))
     }
 
     async fn look_up(&self, request: wire::FileMetadataRequest) -> Result<wire::MetadataResponse> {
         let place = place(&request.file_name)?;
-        let file = self.files.file(&place, None, None).await?;
+        let file = self.files.file(&place, None, None, None).await?;
         let uploaded_at = file.version.row.created_at.format(&Rfc3339).map_err(Error::internal)?;
         Ok(wire::MetadataResponse {
             file_name: place.path.to_string(),
@@ -82,8 +82,10 @@ fn new_file(name: &str) -> Result<NewFile> {
         sha256: None,
         content_type: String::new(),
         modified_at: None,
-        request_id: None,
-        actor: Actor::anonymous(),
+        author: Author { actor: Actor::anonymous(), request_id: None },
+        on_conflict: OnConflict::Overwrite,
+        if_version: None,
+        ack_replicas: 0,
     })
 }
 

@@ -8,6 +8,13 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::messages::Messages;
 use super::{convert, download, pages};
+
+mod folders;
+mod spaces;
+mod uploads;
+mod versions;
+mod watch;
+
 use crate::error::{Code, Error, Result};
 use crate::files::Files;
 use crate::files::request::{self, Range};
@@ -31,8 +38,8 @@ impl Service {
             return Err(Error::new(Code::MetadataMissing, problem));
         };
         let file = convert::new_file(&metadata)?;
-        let receipt = self.files.store(file, messages.chunks(None, chunk_of)).await?;
-        Ok(v1::UploadResponse { receipt: Some(convert::receipt(receipt)) })
+        let uploaded = self.files.store(file, messages.chunks(None, chunk_of)).await?;
+        Ok(v1::UploadResponse { receipt: Some(convert::receipt(uploaded.receipt)), instant: uploaded.instant })
     }
 
     async fn open(&self, request: v1::DownloadRequest) -> Result<download::Messages<v1::DownloadResponse>> {
@@ -40,10 +47,11 @@ impl Service {
         let version_id = request::version_id(&request.version_id)?;
         let range = Range { offset: request.offset, limit: request.limit };
         let at_least = request::min_sequence(&request.min_sequence)?;
-        let reading = self.files.read(&place, version_id, range, at_least).await?;
+        let at = request::at(&request.at)?;
+        let reading = self.files.read(&place, version_id, range, at, at_least).await?;
         let version = &reading.file.version;
         let header = v1::DownloadHeader {
-            version: Some(convert::version(&version.row, &version.blob, self.files.incarnation()?)),
+            version: Some(convert::version(&version.row, Some(&version.blob), self.files.incarnation()?)),
             offset: reading.offset,
             length: reading.length,
         };
@@ -58,13 +66,13 @@ impl Service {
     async fn look_up(&self, request: v1::GetFileRequest) -> Result<v1::GetFileResponse> {
         let place = request::place(&request.space, &request.path)?;
         let at_least = request::min_sequence(&request.min_sequence)?;
-        let file = self.files.file(&place, None, at_least).await?;
+        let file = self.files.file(&place, None, None, at_least).await?;
         Ok(v1::GetFileResponse { file: Some(convert::file(&place, &file, self.files.incarnation()?)) })
     }
 
     async fn list(&self, request: v1::ListFilesRequest) -> Result<v1::ListFilesResponse> {
         let space = request::space(&request.space)?;
-        let folder = if request.folder.is_empty() { None } else { Some(request::path(&request.folder)?) };
+        let folder = request::folder(&request.folder)?;
         let at_least = request::min_sequence(&request.min_sequence)?;
         let ask = |page_size| self.files.list(&space, folder.as_ref(), page_size, &request.page_token, at_least);
         let incarnation = self.files.incarnation()?;
@@ -99,6 +107,7 @@ fn chunk_of(message: v1::UploadRequest) -> Result<Bytes> {
 #[tonic::async_trait]
 impl v1::files_server::Files for Service {
     type DownloadStream = download::Messages<v1::DownloadResponse>;
+    type WatchStream = download::Messages<v1::WatchResponse>;
 
     async fn upload(
         &self,
@@ -127,6 +136,147 @@ impl v1::files_server::Files for Service {
         request: Request<v1::GetReceiptRequest>,
     ) -> Result<Response<v1::GetReceiptResponse>, Status> {
         Ok(Response::new(self.receipt(request.into_inner()).await?))
+    }
+
+    async fn create_space(
+        &self,
+        request: Request<v1::CreateSpaceRequest>,
+    ) -> Result<Response<v1::CreateSpaceResponse>, Status> {
+        Ok(Response::new(Self::create_space(self, request.into_inner()).await?))
+    }
+
+    async fn list_spaces(
+        &self,
+        request: Request<v1::ListSpacesRequest>,
+    ) -> Result<Response<v1::ListSpacesResponse>, Status> {
+        Ok(Response::new(Self::list_spaces(self, request.into_inner()).await?))
+    }
+
+    async fn rename_space(
+        &self,
+        request: Request<v1::RenameSpaceRequest>,
+    ) -> Result<Response<v1::RenameSpaceResponse>, Status> {
+        Ok(Response::new(Self::rename_space(self, request.into_inner()).await?))
+    }
+
+    async fn delete_space(
+        &self,
+        request: Request<v1::DeleteSpaceRequest>,
+    ) -> Result<Response<v1::DeleteSpaceResponse>, Status> {
+        Ok(Response::new(Self::delete_space(self, request.into_inner()).await?))
+    }
+
+    async fn set_retention(
+        &self,
+        request: Request<v1::SetRetentionRequest>,
+    ) -> Result<Response<v1::SetRetentionResponse>, Status> {
+        Ok(Response::new(Self::set_retention(self, request.into_inner()).await?))
+    }
+
+    async fn prune(&self, request: Request<v1::PruneRequest>) -> Result<Response<v1::PruneResponse>, Status> {
+        Ok(Response::new(Self::prune(self, request.into_inner()).await?))
+    }
+
+    async fn create_folder(
+        &self,
+        request: Request<v1::CreateFolderRequest>,
+    ) -> Result<Response<v1::CreateFolderResponse>, Status> {
+        Ok(Response::new(Self::create_folder(self, request.into_inner()).await?))
+    }
+
+    async fn list_folder(
+        &self,
+        request: Request<v1::ListFolderRequest>,
+    ) -> Result<Response<v1::ListFolderResponse>, Status> {
+        Ok(Response::new(Self::list_folder(self, request.into_inner()).await?))
+    }
+
+    async fn get_usage(&self, request: Request<v1::GetUsageRequest>) -> Result<Response<v1::GetUsageResponse>, Status> {
+        Ok(Response::new(Self::get_usage(self, request.into_inner()).await?))
+    }
+
+    async fn delete(&self, request: Request<v1::DeleteRequest>) -> Result<Response<v1::DeleteResponse>, Status> {
+        Ok(Response::new(Self::delete(self, request.into_inner()).await?))
+    }
+
+    async fn list_trash(
+        &self,
+        request: Request<v1::ListTrashRequest>,
+    ) -> Result<Response<v1::ListTrashResponse>, Status> {
+        Ok(Response::new(Self::list_trash(self, request.into_inner()).await?))
+    }
+
+    async fn undelete(&self, request: Request<v1::UndeleteRequest>) -> Result<Response<v1::UndeleteResponse>, Status> {
+        Ok(Response::new(Self::undelete(self, request.into_inner()).await?))
+    }
+
+    async fn r#move(&self, request: Request<v1::MoveRequest>) -> Result<Response<v1::MoveResponse>, Status> {
+        Ok(Response::new(Self::move_item(self, request.into_inner()).await?))
+    }
+
+    async fn copy(&self, request: Request<v1::CopyRequest>) -> Result<Response<v1::CopyResponse>, Status> {
+        Ok(Response::new(Self::copy(self, request.into_inner()).await?))
+    }
+
+    async fn list_versions(
+        &self,
+        request: Request<v1::ListVersionsRequest>,
+    ) -> Result<Response<v1::ListVersionsResponse>, Status> {
+        Ok(Response::new(Self::list_versions(self, request.into_inner()).await?))
+    }
+
+    async fn restore(&self, request: Request<v1::RestoreRequest>) -> Result<Response<v1::RestoreResponse>, Status> {
+        Ok(Response::new(Self::restore(self, request.into_inner()).await?))
+    }
+
+    async fn wait_replicated(
+        &self,
+        request: Request<v1::WaitReplicatedRequest>,
+    ) -> Result<Response<v1::WaitReplicatedResponse>, Status> {
+        Ok(Response::new(Self::wait_replicated(self, request.into_inner()).await?))
+    }
+
+    async fn undo(&self, request: Request<v1::UndoRequest>) -> Result<Response<v1::UndoResponse>, Status> {
+        Ok(Response::new(Self::undo(self, request.into_inner()).await?))
+    }
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Ok(Response::new(Self::watch(self, request.into_inner()).await?))
+    }
+
+    async fn start_upload(
+        &self,
+        request: Request<v1::StartUploadRequest>,
+    ) -> Result<Response<v1::StartUploadResponse>, Status> {
+        Ok(Response::new(Self::start_upload(self, request.into_inner()).await?))
+    }
+
+    async fn get_upload(
+        &self,
+        request: Request<v1::GetUploadRequest>,
+    ) -> Result<Response<v1::GetUploadResponse>, Status> {
+        Ok(Response::new(Self::get_upload(self, request.into_inner()).await?))
+    }
+
+    async fn finish_upload(
+        &self,
+        request: Request<v1::FinishUploadRequest>,
+    ) -> Result<Response<v1::FinishUploadResponse>, Status> {
+        Ok(Response::new(Self::finish_upload(self, request.into_inner()).await?))
+    }
+
+    async fn abort_upload(
+        &self,
+        request: Request<v1::AbortUploadRequest>,
+    ) -> Result<Response<v1::AbortUploadResponse>, Status> {
+        Ok(Response::new(Self::abort_upload(self, request.into_inner()).await?))
+    }
+
+    async fn upload_part(
+        &self,
+        request: Request<Streaming<v1::UploadPartRequest>>,
+    ) -> Result<Response<v1::UploadPartResponse>, Status> {
+        Ok(Response::new(Self::upload_part(self, request.into_inner()).await?))
     }
 }
 

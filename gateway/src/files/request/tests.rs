@@ -12,8 +12,10 @@ fn new_file(size_bytes: Option<u64>, sha256: Option<Sha256Digest>) -> NewFile {
         sha256,
         content_type: String::new(),
         modified_at: None,
-        request_id: None,
-        actor: Actor::anonymous(),
+        author: Author { actor: Actor::anonymous(), request_id: None },
+        on_conflict: OnConflict::Overwrite,
+        if_version: None,
+        ack_replicas: 0,
     }
 }
 
@@ -64,8 +66,8 @@ fn a_time_can_be_written_down() {
 fn names_and_ids_have_defaults() {
     assert_eq!(actor("").unwrap(), Actor::anonymous());
     assert_eq!(code(actor("a\tb")), Code::ActorInvalid);
-    assert_eq!(request_id("").unwrap(), None);
-    assert_eq!(code(request_id(&"x".repeat(129))), Code::RequestIdInvalid);
+    assert_eq!(words::request_id("").unwrap(), None);
+    assert_eq!(code(words::request_id(&"x".repeat(129))), Code::RequestIdInvalid);
     assert_eq!(version_id("").unwrap(), None);
     assert_eq!(code(version_id("1")), Code::IdInvalid);
     assert_eq!(code(event_id("")), Code::IdInvalid);

@@ -13,8 +13,8 @@ fn metadata(path: &str) -> v1::UploadMetadata {
 #[test]
 fn an_upload_needs_only_a_path() {
     let file = new_file(&metadata("a.txt")).unwrap();
-    assert_eq!((file.space.as_str(), file.path.as_str(), file.actor.as_str()), ("main", "a.txt", "anonymous"));
-    assert_eq!((file.size_bytes, file.sha256, file.request_id), (None, None, None));
+    assert_eq!((file.space.as_str(), file.path.as_str(), file.author.actor.as_str()), ("main", "a.txt", "anonymous"));
+    assert_eq!((file.size_bytes, file.sha256, file.author.request_id), (None, None, None));
 }
 
 #[test]
@@ -85,8 +85,10 @@ fn a_pending_receipt_says_so() {
         sha256: None,
         content_type: String::new(),
         modified_at: None,
-        request_id: None,
-        actor: proto::Actor::anonymous(),
+        author: request::Author { actor: proto::Actor::anonymous(), request_id: None },
+        on_conflict: OnConflict::Overwrite,
+        if_version: None,
+        ack_replicas: 0,
     }
     .uploaded(
         proto::SpaceId::new(Uuid::from_u128(1)),

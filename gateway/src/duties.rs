@@ -1,0 +1,113 @@
+//! What one gateway at a time does for all, each under a lease of its own: erasing blobs that nothing names, and applying
+//! the spaces' retention.
+
+use std::time::Duration;
+
+use journal::Lease;
+use proto::Actor;
+use runtime::shutdown::Shutdown;
+use tracing::{debug, info, warn};
+
+use crate::config::Duties;
+use crate::error::Result;
+use crate::files::request::Author;
+use crate::files::{Files, Retention};
+
+/// The names of the leases.
+const ERASE: &str = "erase";
+const PRUNE: &str = "prune";
+
+/// Condemns and orders the erasure of blobs, until the soft shutdown.
+pub(crate) async fn erase(files: Files, config: Duties, holder: String, shutdown: Shutdown) {
+    while waited(config.erase_interval, &shutdown).await {
+        tokio::select! {
+            biased;
+            () = shutdown.soft_cancelled() => return,
+            () = under_lease(&files, ERASE, &holder, erase_all(&files)) => {}
+        }
+    }
+}
+
+/// Applies retention, until the soft shutdown.
+pub(crate) async fn prune(files: Files, config: Duties, holder: String, shutdown: Shutdown) {
+    while waited(config.prune_interval, &shutdown).await {
+        tokio::select! {
+            biased;
+            () = shutdown.soft_cancelled() => return,
+            () = under_lease(&files, PRUNE, &holder, prune_all(&files)) => {}
+        }
+    }
+}
+
+/// Waits for the next round; false at the soft shutdown.
+async fn waited(interval: Duration, shutdown: &Shutdown) -> bool {
+    tokio::select! {
+        biased;
+        () = shutdown.soft_cancelled() => false,
+        () = tokio::time::sleep(interval) => true,
+    }
+}
+
+/// Works while this gateway has the lease; it is no fault when another one has it, or when something it needs is away:
+/// the next round comes.
+async fn under_lease(files: &Files, duty: &'static str, holder: &str, work: impl Future<Output = Result<()>>) {
+    let Some(opened) = files.opened() else { return };
+    let mut lease = match opened.journal.acquire(duty, holder).await {
+        Ok(Some(lease)) => lease,
+        Ok(None) => {
+            debug!("another gateway has the duty {duty}");
+            return;
+        }
+        Err(error) => {
+            warn!("cannot take the duty {duty} now: {error}");
+            return;
+        }
+    };
+    let done = tokio::select! {
+        done = work => done,
+        () = keep(&mut lease) => {
+            warn!("lost the lease of the duty {duty} in its middle; it goes on in the next round");
+            return;
+        }
+    };
+    if let Err(error) = done {
+        warn!("the duty {duty} was cut short, it goes on in the next round: {error:#}");
+    }
+    if let Err(error) = lease.release().await {
+        debug!("the lease of the duty {duty} ends by itself: {error}");
+    }
+}
+
+/// Renews the lease until it is lost.
+async fn keep(lease: &mut Lease) {
+    loop {
+        tokio::time::sleep(lease.ttl() / 3).await;
+        if !matches!(lease.renew().await, Ok(true)) {
+            return;
+        }
+    }
+}
+
+async fn erase_all(files: &Files) -> Result<()> {
+    loop {
+        let done = files.erase(files.limits().erase_grace).await?;
+        if done.condemned > 0 || done.ordered > 0 {
+            info!("condemned {} blobs, ordered the erasure of {}", done.condemned, done.ordered);
+        }
+        if !done.is_full() {
+            return Ok(());
+        }
+    }
+}
+
+async fn prune_all(files: &Files) -> Result<()> {
+    let author = Author { actor: Actor::system(), request_id: None };
+    for space in files.catalog().retained_spaces().await? {
+        let retention = Retention { keep_versions: space.keep_versions, keep_days: space.keep_days };
+        let pruning = files.prune_space(&space, retention, false, &author).await?;
+        if pruning.versions > 0 {
+            info!("pruned {} versions ({} bytes) of the space {}", pruning.versions, pruning.bytes, space.name);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! The calls about what happened: following it, and undoing it.
+
+use proto::{Incarnation, Sequence, v1};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Service;
+use crate::error::{Error, Result};
+use crate::files::request;
+use crate::files::{Told, Undo};
+use crate::grpc::{convert, download};
+
+/// Changes that wait until the connection has room.
+const CHANGES_AHEAD: usize = 64;
+
+impl Service {
+    pub(super) async fn watch(&self, asked: v1::WatchRequest) -> Result<download::Messages<v1::WatchResponse>> {
+        let space = request::space(&asked.space)?;
+        let from = request::min_sequence(&asked.from_sequence)?;
+        let following = self.files.follow(&space, from, asked.once).await?;
+        let incarnation = self.files.incarnation()?;
+        let (sender, receiver) = mpsc::channel(CHANGES_AHEAD);
+        let (ending, ended) = oneshot::channel();
+        let shutdown = self.files.shutdown();
+        self.files.spawn("gateway.follow", async move {
+            let outcome = tokio::select! {
+                outcome = following.run(&sender) => outcome,
+                () = shutdown.soft_cancelled() => Err(Error::stopping()),
+            };
+            if let Err(Err(unheard)) = ending.send(outcome) {
+                unheard.log();
+            }
+        });
+        let messages = download::messages(receiver, ended, move |told| message(told, incarnation));
+        Ok(Box::pin(messages))
+    }
+
+    pub(super) async fn undo(&self, asked: v1::UndoRequest) -> Result<v1::UndoResponse> {
+        let wanted = Undo {
+            space: request::space(&asked.space)?,
+            of: request::actor(&asked.of_actor)?,
+            from: request::sequence(&asked.from_sequence)?,
+            to: request::sequence(&asked.to_sequence)?,
+            dry_run: asked.dry_run,
+        };
+        let author = request::author(&asked.actor, &asked.request_id)?;
+        let steps = self.files.undo(&wanted, &author).await?;
+        let incarnation = self.files.incarnation()?;
+        let steps = steps.into_iter().map(|step| v1::UndoStep {
+            change: Some(convert::change(&step.change, incarnation)),
+            action: step.action,
+            undone: step.undone,
+            receipt: step.receipt.map(convert::receipt),
+        });
+        Ok(v1::UndoResponse { steps: steps.collect() })
+    }
+}
+
+fn message(told: Told, incarnation: Incarnation) -> v1::WatchResponse {
+    use v1::watch_response::Payload;
+    let payload = match told {
+        Told::Change(change) => Payload::Change(convert::change(&change, incarnation)),
+        // 0 too: who begins at the very first sequence gets it back.
+        Told::UpTo(n) => Payload::UpToSequence(Sequence { incarnation, n }.to_string()),
+    };
+    v1::WatchResponse { payload: Some(payload) }
+}
