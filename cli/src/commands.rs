@@ -1,18 +1,33 @@
 //! What the commands do, one file each.
 
+mod again;
+mod change;
+mod cp;
+mod du;
 mod events;
 mod get;
 mod ls;
+mod mkdir;
+mod mv;
+mod paths;
 mod put;
+mod receipt;
+mod restore;
+mod rm;
+mod space;
 mod stat;
 mod status;
+mod trash;
+mod undo;
+mod versions;
+mod wait;
+mod watch;
 
 use std::time::Duration;
 
-use proto::Path;
 use runtime::retry::{self, Policy, Transient};
 
-use crate::args::{Args, Command, Global};
+use crate::args::{Args, Command, Global, SpaceCommand};
 use crate::client::Client;
 use crate::exit::Failure;
 use crate::output::Output;
@@ -38,24 +53,60 @@ struct Context {
 
 /// Does what the command line says, until done or told to stop.
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
-    let timeout = args.global.timeout.or(match args.command {
-        Command::Put(_) | Command::Get(_) | Command::Ls(_) => None,
-        Command::Stat(_) | Command::Events(_) | Command::Status(_) => Some(DEFAULT_TIMEOUT),
-    });
+    let timeout = args.global.timeout.or(default_timeout(&args.command));
     let context = Context { global: args.global, output: *output, stop: Stop::default() };
-    let work = async {
-        match args.command {
-            Command::Put(args) => put::run(&context, args).await,
-            Command::Get(args) => get::run(&context, args).await,
-            Command::Ls(args) => context.stop.guard(ls::run(&context, args)).await,
-            Command::Stat(args) => stat::run(&context, args).await,
-            Command::Events(args) => context.stop.guard(events::run(&context, args)).await,
-            Command::Status(_) => context.stop.guard(status::run(&context)).await,
-        }
-    };
+    let work = dispatch(&context, args.command);
     tokio::select! {
         result = work => result,
         never = context.stop.watch(timeout) => match never {},
+    }
+}
+
+async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
+    let stop = &context.stop;
+    match command {
+        // These clean up, or have something to say, when they are stopped.
+        Command::Put(args) => put::run(context, args).await,
+        Command::Get(args) => get::run(context, args).await,
+        Command::Stat(args) => stat::run(context, args).await,
+        Command::Wait(args) => wait::run(context, args).await,
+        Command::Ls(args) => stop.guard(ls::run(context, args)).await,
+        Command::Du(args) => stop.guard(du::run(context, args)).await,
+        Command::Mkdir(args) => stop.guard(mkdir::run(context, args)).await,
+        Command::Rm(args) => stop.guard(rm::run(context, args)).await,
+        Command::Mv(args) => stop.guard(mv::run(context, args)).await,
+        Command::Cp(args) => stop.guard(cp::run(context, args)).await,
+        Command::Versions(args) => stop.guard(versions::run(context, args)).await,
+        Command::Restore(args) => stop.guard(restore::run(context, args)).await,
+        Command::Trash(args) => stop.guard(trash::run(context, args.command)).await,
+        Command::Undo(args) => stop.guard(undo::run(context, args)).await,
+        Command::Events(args) => stop.guard(events::run(context, args)).await,
+        Command::Receipt(args) => stop.guard(receipt::run(context, args)).await,
+        Command::Watch(args) => stop.guard(watch::run(context, args)).await,
+        Command::Space(args) => stop.guard(space::run(context, args.command)).await,
+        Command::Status(_) => stop.guard(status::run(context)).await,
+    }
+}
+
+/// None for work that grows with the content, or that has no end.
+fn default_timeout(command: &Command) -> Option<Duration> {
+    match command {
+        Command::Put(_) | Command::Get(_) | Command::Ls(_) | Command::Watch(_) | Command::Undo(_) => None,
+        Command::Space(args) if matches!(args.command, SpaceCommand::Prune(_)) => None,
+        Command::Du(_)
+        | Command::Mkdir(_)
+        | Command::Rm(_)
+        | Command::Mv(_)
+        | Command::Cp(_)
+        | Command::Versions(_)
+        | Command::Restore(_)
+        | Command::Trash(_)
+        | Command::Stat(_)
+        | Command::Wait(_)
+        | Command::Events(_)
+        | Command::Receipt(_)
+        | Command::Space(_)
+        | Command::Status(_) => Some(DEFAULT_TIMEOUT),
     }
 }
 
@@ -90,9 +141,4 @@ impl Transient for Behind {
     fn is_transient(&self) -> bool {
         self.0.reason == "catalog_behind"
     }
-}
-
-/// Checks a path here, so that a wrong one costs no round trip and is wrong usage.
-fn parse_path(text: &str) -> Result<Path, Failure> {
-    text.parse().map_err(|invalid: proto::Invalid| Failure::usage(format!("the path {text:?} {}", invalid.problem)))
 }

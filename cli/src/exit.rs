@@ -32,13 +32,15 @@ pub(crate) enum Exit {
     Terminated = 143,
 }
 
-/// What a call looks for; decides between [`Exit::FolderNotFound`] and [`Exit::FileNotFound`].
+/// What a call looks for; decides the exit code when it is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sought {
     /// A folder or the space.
     Folder,
-    /// A file.
+    /// A file, or what may be one.
     File,
+    /// Something else, such as the event of a receipt.
+    Other,
 }
 
 /// Why a command did not do what it should.
@@ -101,8 +103,7 @@ impl Failure {
     pub(crate) fn from_status(status: &Status, sought: Sought) -> Self {
         // Only what tonic made on this side has a source: the gateway's own answers are read from headers.
         if let Some(cause) = status.source() {
-            let message = format!("lost the connection to the gateway: {}", root(cause));
-            return Self::new(Exit::Temporary, Code::Unavailable, "connection_lost", message);
+            return Self::connection_lost(format!("lost the connection to the gateway: {}", root(cause)));
         }
         let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
         let message = match status.message() {
@@ -111,6 +112,11 @@ impl Failure {
         };
         let exit = exit_of(status.code(), &reason, sought);
         Self { exit, code: code_name(status.code()), reason, message }
+    }
+
+    /// What was under way broke off.
+    pub(crate) fn connection_lost(message: impl Into<String>) -> Self {
+        Self::new(Exit::Temporary, Code::Unavailable, "connection_lost", message)
     }
 
     /// The gateway at `addr` could not be reached at all.
@@ -162,8 +168,10 @@ pub(crate) const fn code_name(code: Code) -> &'static str {
 fn exit_of(code: Code, reason: &str, sought: Sought) -> Exit {
     match code {
         Code::NotFound => match (reason, sought) {
-            ("space_not_found" | "folder_not_found", _) | (_, Sought::Folder) => Exit::FolderNotFound,
-            (_, Sought::File) => Exit::FileNotFound,
+            ("space_not_found" | "folder_not_found", _) => Exit::FolderNotFound,
+            ("file_not_found" | "version_not_found", _) | (_, Sought::File) => Exit::FileNotFound,
+            (_, Sought::Folder) => Exit::FolderNotFound,
+            (_, Sought::Other) => Exit::Other,
         },
         // Content that is too large, or changed while it was sent, is no fault of the command line.
         Code::InvalidArgument if reason.ends_with("_mismatch") || reason.ends_with("_too_large") => Exit::Other,
@@ -206,6 +214,9 @@ mod tests {
             (Code::NotFound, "", Sought::File, Exit::FileNotFound),
             (Code::NotFound, "space_not_found", Sought::File, Exit::FolderNotFound),
             (Code::NotFound, "", Sought::Folder, Exit::FolderNotFound),
+            (Code::NotFound, "file_not_found", Sought::Folder, Exit::FileNotFound),
+            (Code::NotFound, "event_not_found", Sought::Other, Exit::Other),
+            (Code::FailedPrecondition, "journal_restored", Sought::Folder, Exit::Other),
             (Code::InvalidArgument, "path_invalid", Sought::File, Exit::Usage),
             (Code::InvalidArgument, "digest_mismatch", Sought::File, Exit::Other),
             (Code::InvalidArgument, "file_too_large", Sought::File, Exit::Other),

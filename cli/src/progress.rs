@@ -59,6 +59,21 @@ impl Progress {
         }
     }
 
+    /// So many bytes are done: a transfer goes on where an earlier one was.
+    pub(crate) fn resume(&self, done_bytes: u64) {
+        match &self.shown {
+            Shown::Bar(bar) => {
+                bar.set_position(done_bytes);
+                // What was done before says nothing about how fast it goes now.
+                bar.reset_eta();
+            }
+            Shown::Lines(lines) => {
+                lines.lock().expect("nobody panics while holding the lock").done_bytes = done_bytes;
+            }
+            Shown::Nothing => {}
+        }
+    }
+
     /// Takes the bar away.
     pub(crate) fn end(&self) {
         if let Shown::Bar(bar) = &self.shown {

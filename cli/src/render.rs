@@ -7,7 +7,7 @@ pub(crate) mod text;
 
 use std::borrow::Cow;
 
-use proto::v1::{NodeHealth, Outcome, ReplicaState};
+use proto::v1::{EntryKind, NodeHealth, Outcome, ReplicaState, VersionKind};
 use time::OffsetDateTime;
 
 /// An enum's value as one lower-case word: `REPLICA_STATE_STORED` is `stored`.
@@ -28,6 +28,16 @@ pub(crate) fn replica_state(value: i32) -> String {
 /// The word of a node's health.
 pub(crate) fn node_health(value: i32) -> String {
     word(NodeHealth::try_from(value).ok().map(|health| health.as_str_name()), "NODE_HEALTH_")
+}
+
+/// The word of what a name in a folder stands for.
+pub(crate) fn entry_kind(value: i32) -> String {
+    word(EntryKind::try_from(value).ok().map(|kind| kind.as_str_name()), "ENTRY_KIND_")
+}
+
+/// The word of how a version came to be.
+pub(crate) fn version_kind(value: i32) -> String {
+    word(VersionKind::try_from(value).ok().map(|kind| kind.as_str_name()), "VERSION_KIND_")
 }
 
 /// The time, when it is one.
@@ -89,6 +99,8 @@ mod tests {
         assert_eq!(outcome(Outcome::ConflictedCopy.into()), "conflicted_copy");
         assert_eq!(replica_state(ReplicaState::NotPlaced.into()), "not_placed");
         assert_eq!(node_health(NodeHealth::WrongMarker.into()), "wrong_marker");
+        assert_eq!(entry_kind(EntryKind::Folder.into()), "folder");
+        assert_eq!(version_kind(VersionKind::Tombstone.into()), "tombstone");
         assert_eq!(outcome(0), "unspecified");
         assert_eq!(outcome(99), "unknown");
     }

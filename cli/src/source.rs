@@ -1,14 +1,14 @@
 //! What `put` sends: files and stdin, read on threads of their own.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _};
 use proto::Sha256Digest;
-use proto::v1::{UploadMetadata, UploadRequest, upload_request::Payload};
+use proto::v1::{PartHeader, UploadMetadata, UploadPartRequest, UploadRequest, upload_part_request, upload_request};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -41,11 +41,20 @@ pub(crate) struct Content {
     pub(crate) sha256: Sha256Digest,
 }
 
+/// What is known of the digest of content that is sent in parts.
+#[derive(Debug, Clone)]
+pub(crate) enum Digest {
+    /// All, before the first part.
+    Known(Content),
+    /// That of the bytes so far.
+    Growing(Tally),
+}
+
 /// A reader at work. The messages end only when [`Reading::finish`] is used: an upload whose reading failed, or that
 /// nobody waits for any more, must not look complete to the gateway, and dropping a call does not end its messages.
-pub(crate) struct Reading {
+pub(crate) struct Reading<T> {
     /// How it ended; absent when the messages were dropped before.
-    pub(crate) end: oneshot::Receiver<io::Result<Content>>,
+    pub(crate) end: oneshot::Receiver<io::Result<T>>,
     /// Ends the messages.
     pub(crate) finish: oneshot::Sender<()>,
 }
@@ -103,30 +112,67 @@ impl Source {
         .map_err(|error| self.unreadable(&error))
     }
 
+    /// Reads its first `size_bytes` for their digest, to which later parts are added.
+    pub(crate) async fn tally(&self, size_bytes: u64) -> Result<Tally, Failure> {
+        let source = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut tally = Tally::default();
+            source.read_part(0, size_bytes, |chunk| {
+                tally.add(&chunk);
+                true
+            })?;
+            Ok(tally)
+        })
+        .await
+        .expect("reading does not panic")
+        .map_err(|error| self.unreadable(&error))
+    }
+
     /// Starts to read it as the messages of an upload, `metadata` first.
     pub(crate) fn messages(
         &self,
         metadata: UploadMetadata,
         progress: Arc<Progress>,
-    ) -> (impl Stream<Item = UploadRequest> + Send + 'static, Reading) {
-        let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-        let (ended, end) = oneshot::channel();
-        let (finish, finished) = oneshot::channel();
+    ) -> (impl Stream<Item = UploadRequest> + Send + 'static, Reading<Content>) {
         let source = self.clone();
-        drop(tokio::task::spawn_blocking(move || {
-            if let Some(how) = send_all(&source, &sender, &progress).transpose() {
-                // Nobody asks when the upload was given up.
-                let _ = ended.send(how);
-            }
-        }));
-        let first = futures::stream::iter([UploadRequest { payload: Some(Payload::Metadata(metadata)) }]);
-        let last = futures::stream::once(async {
-            if finished.await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        });
-        let last = last.filter_map(|()| std::future::ready(None));
-        (first.chain(ReceiverStream::new(receiver)).chain(last), Reading { end, finish })
+        let first = UploadRequest { payload: Some(upload_request::Payload::Metadata(metadata)) };
+        let wrap = |chunk| UploadRequest { payload: Some(upload_request::Payload::Chunk(chunk)) };
+        messages(first, wrap, move |send| {
+            let mut tally = Tally::default();
+            let is_whole = source.read_all(|chunk| {
+                let length = chunk.len() as u64;
+                tally.add(&chunk);
+                let taken = send(chunk);
+                progress.add(length);
+                taken
+            })?;
+            Ok(is_whole.then(|| tally.content()))
+        })
+    }
+
+    /// Starts to read `length` bytes of a regular file as the messages of a part, `header` first, which says from where.
+    /// Ends with the digest as it then is.
+    pub(crate) fn part(
+        &self,
+        header: PartHeader,
+        length: u64,
+        mut digest: Digest,
+        progress: Arc<Progress>,
+    ) -> (impl Stream<Item = UploadPartRequest> + Send + 'static, Reading<Digest>) {
+        let source = self.clone();
+        let from = header.offset;
+        let first = UploadPartRequest { payload: Some(upload_part_request::Payload::Header(header)) };
+        let wrap = |chunk| UploadPartRequest { payload: Some(upload_part_request::Payload::Chunk(chunk)) };
+        messages(first, wrap, move |send| {
+            let is_whole = source.read_part(from, length, |chunk| {
+                let length = chunk.len() as u64;
+                digest.add(&chunk);
+                let taken = send(chunk);
+                progress.add(length);
+                taken
+            })?;
+            Ok(is_whole.then_some(digest))
+        })
     }
 
     /// The failure when reading fails.
@@ -140,28 +186,74 @@ impl Source {
             Self::Stream(path) | Self::File(path) => Box::new(File::open(path)?),
         })
     }
-}
 
-/// `None` when nobody takes the messages any more.
-fn send_all(source: &Source, sender: &mpsc::Sender<UploadRequest>, progress: &Progress) -> io::Result<Option<Content>> {
-    let mut reader = source.open()?;
-    let mut tally = Tally::default();
-    loop {
-        let chunk = read_chunk(&mut reader)?;
-        if chunk.is_empty() {
-            return Ok(Some(tally.content()));
+    /// Hands all of it over; false when `take` does not want more.
+    fn read_all(&self, mut take: impl FnMut(Bytes) -> bool) -> io::Result<bool> {
+        let mut reader = self.open()?;
+        loop {
+            let chunk = read_chunk(&mut reader, CHUNK_BYTES)?;
+            if chunk.is_empty() {
+                return Ok(true);
+            }
+            if !take(chunk) {
+                return Ok(false);
+            }
         }
-        let length = chunk.len() as u64;
-        tally.add(&chunk);
-        if sender.blocking_send(UploadRequest { payload: Some(Payload::Chunk(chunk)) }).is_err() {
-            return Ok(None);
+    }
+
+    /// Hands exactly `length` bytes over; false when `take` does not want more.
+    fn read_part(&self, from: u64, length: u64, mut take: impl FnMut(Bytes) -> bool) -> io::Result<bool> {
+        let Self::File(path) = self else { return Err(io::Error::from(io::ErrorKind::NotSeekable)) };
+        let mut reader = File::open(path)?;
+        reader.seek(SeekFrom::Start(from))?;
+        let mut left = length;
+        while left > 0 {
+            let wanted = usize::try_from(left).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES));
+            let chunk = read_chunk(&mut reader, wanted)?;
+            if chunk.len() < wanted {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter meanwhile"));
+            }
+            left -= chunk.len() as u64;
+            if !take(chunk) {
+                return Ok(false);
+            }
         }
-        progress.add(length);
+        Ok(true)
     }
 }
 
-fn read_chunk(reader: &mut impl Read) -> io::Result<Bytes> {
-    let mut chunk = BytesMut::zeroed(CHUNK_BYTES);
+/// Reads on a thread of its own. `read` hands over chunks until it is told that nobody takes them any more, and then
+/// answers nothing.
+fn messages<M, T>(
+    first: M,
+    wrap: impl Fn(Bytes) -> M + Send + 'static,
+    read: impl FnOnce(&mut dyn FnMut(Bytes) -> bool) -> io::Result<Option<T>> + Send + 'static,
+) -> (impl Stream<Item = M> + Send + 'static, Reading<T>)
+where
+    M: Send + 'static,
+    T: Send + 'static,
+{
+    let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+    let (ended, end) = oneshot::channel();
+    let (finish, finished) = oneshot::channel();
+    drop(tokio::task::spawn_blocking(move || {
+        if let Some(how) = read(&mut |chunk| sender.blocking_send(wrap(chunk)).is_ok()).transpose() {
+            // Nobody asks when the upload was given up.
+            let _ = ended.send(how);
+        }
+    }));
+    let first = futures::stream::iter([first]);
+    let last = futures::stream::once(async {
+        if finished.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    });
+    let last = last.filter_map(|()| std::future::ready(None));
+    (first.chain(ReceiverStream::new(receiver)).chain(last), Reading { end, finish })
+}
+
+fn read_chunk(reader: &mut impl Read, wanted: usize) -> io::Result<Bytes> {
+    let mut chunk = BytesMut::zeroed(wanted);
     let length = read_some(reader, &mut chunk)?;
     chunk.truncate(length);
     Ok(chunk.freeze())
@@ -182,7 +274,7 @@ fn read_some(reader: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Length and digest of what has passed.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Tally {
     size_bytes: u64,
     hash: Sha256,
@@ -197,9 +289,33 @@ impl Tally {
         self.hash.update(chunk);
     }
 
+    /// How much has passed.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
     /// All that has passed.
     pub(crate) fn content(self) -> Content {
         Content { size_bytes: self.size_bytes, sha256: Sha256Digest::new(self.hash.finalize().into()) }
+    }
+}
+
+// === impl Digest ===
+
+impl Digest {
+    /// That of all, after the last part.
+    pub(crate) fn content(self) -> Content {
+        match self {
+            Self::Known(content) => content,
+            Self::Growing(tally) => tally.content(),
+        }
+    }
+
+    fn add(&mut self, chunk: &[u8]) {
+        match self {
+            Self::Known(_) => {}
+            Self::Growing(tally) => tally.add(chunk),
+        }
     }
 }
 
@@ -224,9 +340,30 @@ mod tests {
     #[test]
     fn chunks_are_filled_from_slow_readers() {
         let mut reader = Trickle(CHUNK_BYTES + 3);
-        assert_eq!(read_chunk(&mut reader).unwrap().len(), CHUNK_BYTES);
-        assert_eq!(read_chunk(&mut reader).unwrap(), Bytes::from_static(b"xxx"));
-        assert!(read_chunk(&mut reader).unwrap().is_empty());
+        assert_eq!(read_chunk(&mut reader, CHUNK_BYTES).unwrap().len(), CHUNK_BYTES);
+        assert_eq!(read_chunk(&mut reader, CHUNK_BYTES).unwrap(), Bytes::from_static(b"xxx"));
+        assert!(read_chunk(&mut reader, CHUNK_BYTES).unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn parts_are_read_from_their_offset_and_never_short() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a");
+        std::fs::write(&file, b"0123456789").unwrap();
+        let source = Source::find(&file).unwrap();
+        let mut read = Vec::new();
+        let mut keep = |chunk: Bytes| {
+            read.extend_from_slice(&chunk);
+            true
+        };
+        assert!(source.read_part(3, 4, &mut keep).unwrap());
+        assert_eq!(source.read_part(8, 3, &mut keep).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert!(!source.read_part(0, 1, |_| false).unwrap());
+        assert_eq!(read, b"3456");
+        let mut digest = Digest::Growing(source.tally(4).await.unwrap());
+        digest.add(b"456789");
+        assert_eq!(digest.content(), Content { size_bytes: 10, sha256: Sha256Digest::of(b"0123456789") });
+        assert!(Source::Stdin.read_part(0, 1, |_| true).is_err());
     }
 
     #[test]

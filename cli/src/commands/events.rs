@@ -5,7 +5,8 @@ use tonic::Response;
 
 use crate::args::Events;
 use crate::client::Client;
-use crate::commands::{Context, parse_path};
+use crate::commands::Context;
+use crate::commands::paths::parse_path;
 use crate::exit::{Failure, Sought};
 use crate::output::Format;
 use crate::render;

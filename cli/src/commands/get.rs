@@ -3,9 +3,10 @@
 use proto::v1::{DownloadHeader, DownloadRequest, DownloadResponse, download_response::Payload};
 use tonic::{Code, Status, Streaming};
 
-use crate::args::Get;
+use crate::args::{Get, optional};
 use crate::client::Client;
-use crate::commands::{Context, parse_path};
+use crate::commands::Context;
+use crate::commands::paths::parse_path;
 use crate::exit::{Exit, Failure, Sought};
 use crate::output::Format;
 use crate::progress::Progress;
@@ -24,6 +25,7 @@ pub(super) async fn run(context: &Context, args: Get) -> Result<(), Failure> {
         offset: args.offset.unwrap_or(0),
         limit: args.limit,
         min_sequence: args.after.min_sequence(),
+        at: optional(args.at.as_ref()),
     };
     let begin = async {
         let client = context.connect().await?;

@@ -9,7 +9,8 @@ use tonic::Code;
 
 use crate::args::Stat;
 use crate::client::Client;
-use crate::commands::{Context, parse_path};
+use crate::commands::Context;
+use crate::commands::paths::parse_path;
 use crate::exit::{Exit, Failure, Sought};
 use crate::output::Format;
 use crate::render;
@@ -69,7 +70,8 @@ pub(super) async fn run(context: &Context, args: Stat) -> Result<(), Failure> {
     })
 }
 
-async fn ask(client: &Client, request: &GetFileRequest) -> Result<File, Failure> {
+/// Asks once.
+pub(super) async fn ask(client: &Client, request: &GetFileRequest) -> Result<File, Failure> {
     let answer = client.files.clone().get_file(request.clone()).await;
     answer
         .map_err(|status| Failure::from_status(&status, Sought::File))?
@@ -79,7 +81,7 @@ async fn ask(client: &Client, request: &GetFileRequest) -> Result<File, Failure>
 }
 
 /// Says each state once.
-fn say(context: &Context, last: &RefCell<String>, now: String) {
+pub(super) fn say(context: &Context, last: &RefCell<String>, now: String) {
     let mut last = last.borrow_mut();
     if *last != now {
         context.output.note(&now);
@@ -88,7 +90,7 @@ fn say(context: &Context, last: &RefCell<String>, now: String) {
 }
 
 /// When the time is over, what was missing is the message.
-fn explain(failure: Failure, last: &str) -> Failure {
+pub(super) fn explain(failure: Failure, last: &str) -> Failure {
     if failure.code == "DEADLINE_EXCEEDED" && !last.is_empty() {
         let message = format!("{}; last seen: {last}", failure.message);
         return Failure { message, ..failure };

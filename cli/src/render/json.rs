@@ -2,33 +2,24 @@
 //! enums as lower-case words. A field is always there; what is absent is `null`.
 #![expect(clippy::struct_field_names, reason = "the .proto files name the fields")]
 
+mod folders;
+mod history;
+mod receipts;
+mod spaces;
+
 use prost_types::value::Kind;
 use proto::v1;
 use serde::Serialize;
 use serde_json::Value;
 use time::format_description::well_known::Rfc3339;
 
+pub(crate) use self::folders::{deleted, entry, usage};
+use self::history::{Version, version};
+pub(crate) use self::history::{change, listed_version, undo_step, waited};
+pub(crate) use self::receipts::{receipt, stored};
+pub(crate) use self::spaces::{pruned, space};
 use crate::exit::Failure;
 use crate::render::{node_health, outcome, replica_state, time};
-
-/// A receipt, as `put` answers it.
-pub(crate) fn receipt(receipt: &v1::Receipt) -> String {
-    line(&Receipt {
-        event_id: &receipt.event_id,
-        sequence: &receipt.sequence,
-        outcome: outcome(receipt.outcome),
-        reason: &receipt.reason,
-        space: &receipt.space,
-        path: &receipt.path,
-        file_id: &receipt.file_id,
-        version_id: &receipt.version_id,
-        blob_id: &receipt.blob_id,
-        size_bytes: receipt.size_bytes,
-        sha256: hex::encode(&receipt.sha256),
-        node: &receipt.node,
-        projected: receipt.projected,
-    })
-}
 
 /// What `get` wrote, and where.
 pub(crate) fn downloaded(header: &v1::DownloadHeader, target: &str) -> String {
@@ -98,43 +89,12 @@ pub(crate) fn data(data: &prost_types::Struct) -> Value {
 }
 
 #[derive(Serialize)]
-struct Receipt<'a> {
-    event_id: &'a str,
-    sequence: &'a str,
-    outcome: String,
-    reason: &'a str,
-    space: &'a str,
-    path: &'a str,
-    file_id: &'a str,
-    version_id: &'a str,
-    blob_id: &'a str,
-    size_bytes: u64,
-    sha256: String,
-    node: &'a str,
-    projected: bool,
-}
-
-#[derive(Serialize)]
 struct Downloaded<'a> {
     version: Option<Version<'a>>,
     offset: u64,
     length: u64,
     /// Not in the API: where this program wrote it.
     target: &'a str,
-}
-
-#[derive(Serialize)]
-struct Version<'a> {
-    version_id: &'a str,
-    blob_id: &'a str,
-    size_bytes: u64,
-    sha256: String,
-    content_type: &'a str,
-    modified_at: Option<String>,
-    created_at: Option<String>,
-    actor: &'a str,
-    event_id: &'a str,
-    sequence: &'a str,
 }
 
 #[derive(Serialize)]
@@ -222,21 +182,6 @@ fn line(answer: &impl Serialize) -> String {
     line
 }
 
-fn version(version: &v1::Version) -> Version<'_> {
-    Version {
-        version_id: &version.version_id,
-        blob_id: &version.blob_id,
-        size_bytes: version.size_bytes,
-        sha256: hex::encode(&version.sha256),
-        content_type: &version.content_type,
-        modified_at: rfc3339(version.modified_at.as_ref()),
-        created_at: rfc3339(version.created_at.as_ref()),
-        actor: &version.actor,
-        event_id: &version.event_id,
-        sequence: &version.sequence,
-    }
-}
-
 fn file_with<'a>(file: &'a v1::File, replicas: Option<Vec<Replica<'a>>>) -> File<'a> {
     File {
         space: &file.space,
@@ -296,52 +241,4 @@ fn number(number: f64) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use tonic::Code;
-
-    use super::*;
-    use crate::exit::Exit;
-    use crate::render::samples;
-
-    #[test]
-    fn receipts() {
-        insta::assert_snapshot!(receipt(&samples::receipt()));
-    }
-
-    #[test]
-    fn downloads() {
-        insta::assert_snapshot!(downloaded(&samples::header(), "a.txt"));
-    }
-
-    #[test]
-    fn files() {
-        insta::assert_snapshot!(file(&samples::file()));
-        insta::assert_snapshot!("a_file_without_anything", file(&v1::File::default()));
-        insta::assert_snapshot!("a_listed_file", listed(&samples::file()));
-    }
-
-    #[test]
-    fn events() {
-        insta::assert_snapshot!(samples::events().iter().map(event).collect::<String>());
-    }
-
-    #[test]
-    fn statuses() {
-        insta::assert_snapshot!(status(&samples::status()));
-        insta::assert_snapshot!("a_status_without_anything", status(&v1::GetStatusResponse::default()));
-    }
-
-    #[test]
-    fn errors() {
-        let failure = Failure::new(Exit::FileNotFound, Code::NotFound, "file_not_found", "no file \"a\nb\"");
-        insta::assert_snapshot!(error(&failure));
-    }
-
-    #[test]
-    fn numbers_of_a_struct_are_whole_where_they_are() {
-        assert_eq!(number(209_715_200.0).to_string(), "209715200");
-        assert_eq!(number(-1.0).to_string(), "-1");
-        assert_eq!(number(0.5).to_string(), "0.5");
-        assert_eq!(number(f64::NAN), Value::Null);
-    }
-}
+mod tests;

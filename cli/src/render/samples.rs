@@ -4,6 +4,14 @@ use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Timestamp, Value};
 use proto::v1;
 
+mod changes;
+mod folders;
+mod spaces;
+
+pub(super) use self::changes::{change, moved, undo, versions, waited};
+pub(super) use self::folders::{entries, trash, usage};
+pub(super) use self::spaces::{pruned, spaces};
+
 const INCARNATION: &str = "7f3b1c0d9e8a4b5c8d7e6f5a4b3c2d1e";
 
 fn at(seconds: i64) -> Timestamp {
@@ -45,6 +53,9 @@ fn version() -> v1::Version {
         actor: "alice".to_owned(),
         event_id: receipt.event_id,
         sequence: receipt.sequence,
+        kind: v1::VersionKind::Upload.into(),
+        source_version_id: String::new(),
+        pruned: false,
     }
 }
 

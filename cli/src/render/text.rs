@@ -1,5 +1,10 @@
 //! Answers for people.
 
+mod deeds;
+mod folders;
+mod history;
+mod spaces;
+
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -7,6 +12,10 @@ use proto::v1;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
+pub(crate) use self::deeds::{Deed, Sent, deed, receipt, stored};
+pub(crate) use self::folders::{deleted, entry, found_in_trash, usage};
+pub(crate) use self::history::{change, undo, versions, waited};
+pub(crate) use self::spaces::{limits, pruned, retention, spaces};
 use crate::exit::Failure;
 use crate::render::{json, node_health, outcome, plain, replica_state, size, time};
 
@@ -14,22 +23,6 @@ const TIME: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day
 
 /// What is shown of an event's data, when it is there.
 const DETAILS: [&str; 6] = ["node", "size_bytes", "name", "endpoint", "attempts", "reason"];
-
-/// One sentence about what was stored.
-pub(crate) fn receipt(receipt: &v1::Receipt, source: &str) -> String {
-    let (source, path) = (plain(source), plain(&receipt.path));
-    let v1::Receipt { version_id, sequence, node, .. } = receipt;
-    let what = match v1::Outcome::try_from(receipt.outcome) {
-        Ok(v1::Outcome::Rejected) => {
-            return format!("{source} was not stored at {path}: {} (at {sequence})\n", plain(&receipt.reason));
-        }
-        Ok(v1::Outcome::ConflictedCopy) => format!("as the conflicted copy {path} ({})", plain(&receipt.reason)),
-        Ok(v1::Outcome::Applied | v1::Outcome::Pending | v1::Outcome::Unspecified) | Err(_) => format!("as {path}"),
-    };
-    let later = if receipt.projected { "" } else { "; safe in the journal, not yet in the catalog" };
-    let size = size(receipt.size_bytes);
-    format!("stored {source} {what}: {size}, version {version_id}, at {sequence}, first copy on {node}{later}\n")
-}
 
 /// One sentence about what was read.
 pub(crate) fn downloaded(header: &v1::DownloadHeader, path: &str, target: &str) -> String {
@@ -61,14 +54,10 @@ pub(crate) fn listed(file: &v1::File) -> String {
 /// All that is known of a file.
 pub(crate) fn file(file: &v1::File) -> String {
     let version = file.version.clone().unwrap_or_default();
-    let size_bytes = version.size_bytes;
     let facts = [
         ("path", plain(&file.path).into_owned()),
         ("space", plain(&file.space).into_owned()),
-        (
-            "size",
-            if size_bytes < 1024 { size(size_bytes) } else { format!("{} ({size_bytes} bytes)", size(size_bytes)) },
-        ),
+        ("size", exact_size(version.size_bytes)),
         ("sha256", hex::encode(&version.sha256)),
         ("type", plain(&version.content_type).into_owned()),
         ("modified", moment(version.modified_at.as_ref())),
@@ -80,16 +69,12 @@ pub(crate) fn file(file: &v1::File) -> String {
         ("sequence", version.sequence),
         ("copies", copies(file)),
     ];
-    let mut text = String::new();
-    for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
-        writeln!(text, "{name:<9} {value}").expect("a String takes everything");
-    }
     let rows = file.replicas.iter().map(|replica| {
         let attempts = if replica.attempts == 0 { String::new() } else { replica.attempts.to_string() };
         let state = replica_state(replica.state);
         [replica.node.clone(), state, number(&replica.sequence), attempts, plain(&replica.reason).into_owned()]
     });
-    text + "\n" + &table(["NODE", "STATE", "SINCE", "ATTEMPTS", "REASON"], rows, &[2, 3])
+    facts_text(&facts) + "\n" + &table(["NODE", "STATE", "SINCE", "ATTEMPTS", "REASON"], rows, &[2, 3])
 }
 
 /// How far the copies of a file are, in one line.
@@ -108,13 +93,9 @@ pub(crate) fn replicas(file: &v1::File) -> String {
 /// Events as a table.
 pub(crate) fn events(events: &[v1::Event]) -> String {
     let rows = events.iter().map(|event| {
-        let outcome = match plain(&event.reason).as_ref() {
-            "" => outcome(event.outcome),
-            reason => format!("{}: {reason}", outcome(event.outcome)),
-        };
-        let kind = event.r#type.trim_start_matches("highwater.").trim_end_matches(".v1");
+        let outcome = outcome_and_reason(event.outcome, &event.reason);
         let actor = plain(&event.actor).into_owned();
-        [number(&event.sequence), moment(event.time.as_ref()), plain(kind).into_owned(), actor, outcome, details(event)]
+        [number(&event.sequence), moment(event.time.as_ref()), kind(&event.r#type), actor, outcome, details(event)]
     });
     table(["NUMBER", "TIME", "EVENT", "ACTOR", "OUTCOME", "DETAILS"], rows, &[0])
 }
@@ -131,7 +112,7 @@ pub(crate) fn status(status: &v1::GetStatusResponse) -> String {
     }
     if let Some(catalog) = &status.catalog {
         let v1::Catalog { checkpoint, events_behind, generation, undecodable_events } = catalog;
-        let behind = if *events_behind == 1 { "1 event".to_owned() } else { format!("{events_behind} events") };
+        let behind = count(*events_behind, "event", "events");
         write!(text, "catalog  checkpoint {checkpoint}, {behind} behind, generation {generation}")
             .expect("a String takes everything");
         if *undecodable_events > 0 {
@@ -165,6 +146,37 @@ pub(crate) fn error(failure: &Failure) -> String {
         "usage" | "interrupted" | "terminated" => format!("highwater: {message}"),
         reason => format!("highwater: {message} ({reason})"),
     }
+}
+
+/// Facts with their names, one a line, without those that are not there.
+fn facts_text(facts: &[(&str, String)]) -> String {
+    let mut text = String::new();
+    for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
+        writeln!(text, "{name:<9} {value}").expect("a String takes everything");
+    }
+    text
+}
+
+/// The size, and the exact one where that says more.
+fn exact_size(bytes: u64) -> String {
+    if bytes < 1024 { size(bytes) } else { format!("{} ({bytes} bytes)", size(bytes)) }
+}
+
+/// A number with its noun.
+fn count(number: u64, one: &str, many: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+}
+
+fn outcome_and_reason(value: i32, reason: &str) -> String {
+    match plain(reason).as_ref() {
+        "" => outcome(value),
+        reason => format!("{}: {reason}", outcome(value)),
+    }
+}
+
+/// What kind of event it is, without what all events have in common.
+fn kind(event_type: &str) -> String {
+    plain(event_type.trim_start_matches("highwater.").trim_end_matches(".v1")).into_owned()
 }
 
 fn copies(file: &v1::File) -> String {

@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic where it stands")]
 
+mod changing;
 mod fake;
 mod reading;
+mod resuming;
 mod storing;
 mod usage;
 
@@ -13,6 +15,8 @@ use assert_cmd::Command;
 /// The program, with none of the caller's settings.
 fn highwater() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
+    // Nothing is remembered where there is no home; who tests that brings one.
+    command.env_remove("XDG_STATE_HOME").env("HOME", "/nonexistent");
     command.env_remove("HIGHWATER_ADDR").env_remove("COLUMNS").timeout(std::time::Duration::from_mins(1));
     command
 }

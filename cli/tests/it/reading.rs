@@ -161,7 +161,7 @@ fn ls_follows_all_pages() {
     gateway.hold("other", b"x");
     let list = |args: &[&str]| {
         let output =
-            highwater().args(["ls", "--addr", &gateway.addr, "--page-size", "10"]).args(args).output().unwrap();
+            highwater().args(["ls", "-R", "--addr", &gateway.addr, "--page-size", "10"]).args(args).output().unwrap();
         assert!(output.status.success(), "{}", said(&output.stderr));
         said(&output.stdout)
     };

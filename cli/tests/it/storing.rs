@@ -60,8 +60,36 @@ fn several_files_go_to_a_folder() {
     assert_eq!((said(&output.stdout), said(&output.stderr)), (String::new(), String::new()));
     assert_eq!((gateway.content("x/a").unwrap(), gateway.content("x/b").unwrap()), ("1".into(), "2".into()));
     assert_eq!(gateway.uploads()[0].actor, "alice");
-    let output = put(&gateway).args(&files).args(["--to", "x/", "--request-id", "r"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    for of_one in [["--request-id", "r"], ["--if-version", "c1d2e3f4-0516-5728-8394-a5b6c7d8e9f0"]] {
+        let output = put(&gateway).args(&files).args(["--to", "x/"]).args(of_one).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{of_one:?}");
+    }
+}
+
+#[test]
+fn what_is_asked_of_an_upload_is_sent_with_it() {
+    use proto::v1::OnConflict;
+
+    let gateway = Gateway::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = local(&folder, "a", b"1");
+    let version = "c1d2e3f4-0516-5728-8394-a5b6c7d8e9f0";
+    for more in [
+        &[][..],
+        &["--create-only"],
+        &["--on-conflict", "keep-both", "--if-version", version],
+        &["--ack-replicas", "2", "--content-type", "text/plain"],
+    ] {
+        let output = put(&gateway).arg(&file).args(more).output().unwrap();
+        assert!(output.status.success(), "{more:?}: {}", said(&output.stderr));
+    }
+    let uploads = gateway.uploads();
+    let rules: Vec<i32> = uploads.iter().map(|metadata| metadata.on_conflict).collect();
+    let [unspecified, fail, keep_both] =
+        [OnConflict::Unspecified, OnConflict::Fail, OnConflict::KeepBoth].map(i32::from);
+    assert_eq!(rules, [unspecified, fail, keep_both, unspecified]);
+    assert_eq!((uploads[1].if_version.as_str(), uploads[2].if_version.as_str()), ("", version));
+    assert_eq!((uploads[3].ack_replicas, uploads[3].content_type.as_str()), (2, "text/plain"));
 }
 
 #[test]

@@ -10,21 +10,47 @@ fn free_addr() -> String {
 
 #[test]
 fn help_is_as_documented() {
-    for name in ["", "put", "get", "ls", "stat", "events", "status"] {
-        let mut command = highwater();
-        if !name.is_empty() {
-            command.arg(name);
-        }
-        let output = command.arg("--help").output().unwrap();
+    let commands = [
+        "",
+        "put",
+        "get",
+        "ls",
+        "du",
+        "mkdir",
+        "rm",
+        "mv",
+        "cp",
+        "versions",
+        "restore",
+        "trash",
+        "trash ls",
+        "trash restore",
+        "undo",
+        "stat",
+        "wait",
+        "events",
+        "receipt",
+        "watch",
+        "space",
+        "space create",
+        "space ls",
+        "space rename",
+        "space rm",
+        "space retention",
+        "space prune",
+        "status",
+    ];
+    for words in commands {
+        let output = highwater().args(words.split_whitespace()).arg("--help").output().unwrap();
         assert!(output.status.success());
-        let name = if name.is_empty() { "highwater" } else { name };
+        let name = if words.is_empty() { "highwater".to_owned() } else { words.replace(' ', "_") };
         insta::assert_snapshot!(format!("help_{name}"), said(&output.stdout));
     }
 }
 
 #[test]
 fn wrong_usage_ends_with_2() {
-    let cases: [&[&str]; 14] = [
+    let cases: [&[&str]; 21] = [
         &[],
         &["frobnicate"],
         &["put"],
@@ -39,6 +65,13 @@ fn wrong_usage_ends_with_2() {
         &["stat", "a", "--timeout", "30"],
         &["status", "--addr", "https://127.0.0.1:1"],
         &["status", "--space", "a/b"],
+        &["put", "a", "--create-only", "--on-conflict", "fail"],
+        &["rm", "/"],
+        &["mv", "a"],
+        &["mv", "a", "b//"],
+        &["cp", "a/", "b"],
+        &["undo", "--from", "x"],
+        &["space"],
     ];
     for args in cases {
         let output = highwater().args(args).output().unwrap();

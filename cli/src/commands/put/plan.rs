@@ -3,7 +3,7 @@
 use std::path::{Path as LocalPath, PathBuf};
 
 use super::Job;
-use crate::commands::parse_path;
+use crate::commands::paths::parse_path;
 use crate::exit::Failure;
 use crate::source::Source;
 
