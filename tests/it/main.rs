@@ -7,6 +7,7 @@ mod architecture;
 mod catalog;
 mod config;
 mod containers;
+mod files;
 mod journal;
 mod nodes;
 mod outages;

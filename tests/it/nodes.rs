@@ -1,8 +1,10 @@
 //! Tests that depend on the S3 nodes.
 
 mod bad_input;
+mod erase;
 mod faults;
 mod kill;
 mod memory;
 mod pipeline;
 mod refusals;
+mod retention;

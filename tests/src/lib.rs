@@ -22,6 +22,7 @@ mod proxy;
 mod raw;
 mod run;
 mod runner;
+mod verbs;
 
 pub use client::{Client, chunks, metadata, reason_of};
 pub use cluster::Cluster;

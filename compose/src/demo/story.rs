@@ -136,7 +136,7 @@ async fn rebuild(teller: &Teller<'_>, samples: &[Sample]) -> anyhow::Result<()> 
     let after = after.await.context("the gateway did not come back to the rebuilt catalog")?;
     ensure!(before == after, "files differ after the rebuild:\nbefore {before:?}\nafter  {after:?}");
     teller.say("And every file has the same version, digest, sequence and nodes. A last look, through the gateway:");
-    teller.run("highwater", &["ls"]).await?;
+    teller.run("highwater", &["ls", "--recursive"]).await?;
     for sample in samples.iter().take(2) {
         download(teller, sample).await?;
     }

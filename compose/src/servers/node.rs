@@ -177,6 +177,8 @@ pub(crate) fn launch(
         ("MINIO_ROOT_PASSWORD", node.secret_key()?),
         ("MINIO_BROWSER", "off".to_owned()),
         ("MINIO_UPDATE", "off".to_owned()),
+        // Unfinished uploads stay longer than `nats.upload_ttl`, within which they can be resumed.
+        ("MINIO_API_STALE_UPLOADS_EXPIRY", "216h".to_owned()),
         // MinIO refuses a folder on the root disk without it.
         ("MINIO_CI_CD", "1".to_owned()),
     ];
