@@ -83,7 +83,7 @@ fn what_retention_gives_up_is_named_first_then_pruned_then_erased_everywhere() {
         };
         assert_eq!(reason_of(&client.download(read(&old.version_id)).await.unwrap_err()), "version_pruned");
         assert_eq!(reason_of(&client.restore("f", &old.version_id).await.unwrap_err()), "version_pruned");
-        assert_eq!(reason_of(&client.undelete_file(&gone.file_id).await.unwrap_err()), "trash_not_found");
+        assert_eq!(reason_of(&client.undelete_file(&gone.file_id).await.unwrap_err()), "version_pruned");
         assert_eq!(client.download(read(&new.version_id)).await?.1, Content::new(2, 1000).bytes());
         eventually("every erasure is confirmed", async || {
             let states = states(cluster).await?;
