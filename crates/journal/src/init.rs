@@ -88,7 +88,7 @@ fn distinct_consumers(nodes: &[NodeId]) -> Result<(), Error> {
     let mut names = HashSet::new();
     for node in nodes {
         for name in Lane::ALL.map(|lane| consumer_name(node, lane)) {
-            if !names.insert(name.clone()) {
+            if !names.insert(name.to_string()) {
                 let reason = format!("two nodes would share the consumer {name}: give one of them another id");
                 return Err(Error::refused("make the consumers", &reason));
             }
