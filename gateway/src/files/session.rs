@@ -55,11 +55,8 @@ impl Files {
                 self.hold_back(&uploaded, self.ack_replicas(&file)).await?;
                 return Ok(Started::Done(uploaded));
             }
-            // The bytes would only be compared: nothing can be resumed of that.
-            Early::Again(first) => {
-                let receipt = self.decided_receipt(*first).await?;
-                return Ok(Started::Done(Box::new(Uploaded { receipt, instant: false })));
-            }
+            // Its content was not declared: finishing compares it with the first one's.
+            Early::Again(first) => first.event_id,
             Early::Bytes(event_id) => event_id,
         };
         if let Some(objection) = self.objection() {
@@ -128,8 +125,9 @@ impl Files {
         let (session, _) = self.session(&bucket, upload_id).await?;
         let replicas = self.ack_replicas(&session.file);
         let receipt = match self.catalog().receipt(session.event_id).await? {
-            Some(first) => self.decided_receipt(first).await?,
-            None => self.publish_session(&bucket, upload_id, &session).await?,
+            Some(first) if first.blob_id == Some(session.upload.blob_id()) => self.decided_receipt(first).await?,
+            // Not decided, or its request id was, with other bytes: publishing tells whether they are the same.
+            Some(_) | None => self.publish_session(&bucket, upload_id, &session).await?,
         };
         let uploaded = Uploaded { receipt, instant: false };
         self.hold_back(&uploaded, replicas).await?;
