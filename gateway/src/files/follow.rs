@@ -49,6 +49,8 @@ impl Following {
     /// Tells everything, until the receiver is gone, or to its end with `once`.
     pub(crate) async fn run(mut self, told: &mpsc::Sender<Told>) -> Result<()> {
         let page = self.files.limits().page_size;
+        // Told once although nothing happened, so that a watch from now on can be resumed before its first change.
+        let mut is_first = true;
         loop {
             let (changes, checkpoint) = self.files.catalog().changes(self.space_id, self.at, page).await?;
             let is_last = changes.len() < page as usize;
@@ -63,9 +65,10 @@ impl Following {
                 continue;
             }
             self.at = self.at.max(checkpoint);
-            if (self.at > before || self.once) && told.send(Told::UpTo(self.at)).await.is_err() {
+            if (self.at > before || is_first) && told.send(Told::UpTo(self.at)).await.is_err() {
                 return Ok(());
             }
+            is_first = false;
             if self.once {
                 return Ok(());
             }

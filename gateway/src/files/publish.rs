@@ -102,22 +102,23 @@ impl Files {
     /// Waits for the catalog's decision on the event at `n`: not for long, if it is one that the fold never rejects.
     async fn decided(&self, n: u64, uploaded: &FileUploaded, upload: &Upload) -> Result<Receipt> {
         let (at, event_id, fingerprint) = (self.sequence(n)?, upload.event.id, upload.fingerprint);
-        let pending = |why: String| {
-            if upload.may_be_rejected || self.is_old(uploaded) {
-                return Err(outcome_pending(at, event_id).because(why));
-            }
-            debug!(event.id = %event_id, seq = n, "answering before the catalog shows event {n}: {why}");
-            Ok(Receipt::pending(event_id, at, uploaded))
-        };
+        let unknown = |why: catalog::Error| outcome_pending(at, event_id).because(why.to_string());
         let limits = self.limits();
         let wait = if upload.may_be_rejected { limits.outcome_wait } else { limits.projection_wait };
-        if let Err(error) = self.catalog().wait_for(at, wait).await {
-            return pending(error.to_string());
-        }
-        let row = match self.catalog().receipt(event_id).await {
-            Ok(Some(row)) => row,
-            Ok(None) => return self.undecided(n, event_id).await,
-            Err(error) => return pending(error.to_string()),
+        let behind = match self.catalog().wait_for(at, wait).await {
+            Ok(()) => None,
+            Err(behind @ catalog::Error::Behind { .. }) => Some(behind),
+            Err(error) => return Err(unknown(error)),
+        };
+        // Also asked when the catalog is behind: one that does not answer at all is no catalog that is behind.
+        let row = match (self.catalog().receipt(event_id).await.map_err(unknown)?, behind) {
+            (Some(row), _) => row,
+            (None, None) => return self.undecided(n, event_id).await,
+            (None, Some(behind)) if upload.may_be_rejected || self.is_old(uploaded) => return Err(unknown(behind)),
+            (None, Some(behind)) => {
+                debug!(event.id = %event_id, seq = n, "answering before the catalog shows event {n}: {behind}");
+                return Ok(Receipt::pending(event_id, at, uploaded));
+            }
         };
         if row.seq == n {
             // A rejected upload has no content: its bytes are nobody's.

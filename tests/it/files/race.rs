@@ -25,6 +25,8 @@ struct Log {
     receipts: Vec<(Kind, Receipt)>,
     /// Refused before they became events.
     refused: u64,
+    /// What was uploaded, by the versions that the uploads made.
+    contents: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,9 @@ async fn play(mut client: Client, seed: u64, changes: u64) -> anyhow::Result<Log
                 let sequence: Sequence = receipt.sequence.parse()?;
                 ensure!(receipt.projected, "a change of this kind is answered only when it is decided: {receipt:?}");
                 newest = newest.max(sequence.n);
+                if kind != Kind::Other && receipt.outcome() == Outcome::Applied {
+                    log.contents.push((receipt.version_id.clone(), format!("{seed}-{n}")));
+                }
                 log.receipts.push((kind, receipt));
             }
             Err(status) => {
@@ -154,7 +159,28 @@ async fn check(cluster: &Cluster, logs: &[Log], changes: u64) -> anyhow::Result<
     }
     println!("{counts:#?}");
     one_winner(&told)?;
+    contents_are_whose_versions_they_are(&mut client, logs).await?;
     cluster.verify().await
+}
+
+/// What is there now is what the upload sent that made its version.
+async fn contents_are_whose_versions_they_are(client: &mut Client, logs: &[Log]) -> anyhow::Result<()> {
+    let sent: HashMap<&str, &str> = logs
+        .iter()
+        .flat_map(|log| &log.contents)
+        .map(|(version, content)| (version.as_str(), content.as_str()))
+        .collect();
+    for path in NAMES {
+        let Ok(versions) = client.versions(path).await else { continue };
+        for version in versions {
+            let Some(content) = sent.get(version.version_id.as_str()) else { continue };
+            let request =
+                v1::DownloadRequest { path: path.to_owned(), version_id: version.version_id, ..Default::default() };
+            let (_, bytes) = client.download(request).await?;
+            ensure!(bytes == content.as_bytes(), "{path} has {bytes:?} instead of {content}");
+        }
+    }
+    Ok(())
 }
 
 /// Follows the journal: whoever created a name found it free, and only one swap of each version was applied.

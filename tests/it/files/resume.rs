@@ -1,12 +1,19 @@
 //! Uploads that are resumed: over broken streams, a restart, and by the command line.
 
-use std::process::Output;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::process::{Output, Stdio};
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
+use compose::Builder;
 use proto::v1::{self, Outcome, UploadMetadata, start_upload_response, upload_part_request::Payload};
-use tests::{Client, Content, reason_of, run};
-use tonic::Status;
+use rustix::process::{Pid, Signal};
+use tests::{Client, Cluster, Content, eventually, reason_of, run};
+use tokio::process::Child;
+use tonic::{Code, Status};
+
+use crate::s3;
 
 const MIB: u64 = 1024 * 1024;
 const CONTENT: Content = Content::new(7, 20 * MIB + 5);
@@ -126,6 +133,139 @@ fn the_command_line_puts_large_files_in_parts() {
             ensure!(put.status.success(), "{}", told(&put));
             let mut client = cluster.client().await?;
             assert_eq!(client.get("large.bin").await?, CONTENT.bytes());
+            cluster.verify().await
+        },
+    );
+}
+
+/// A second gateway beside the cluster's, on a port of its own; ended when dropped.
+async fn second_gateway(cluster: &Cluster) -> anyhow::Result<(Child, Client)> {
+    let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let mut command = cluster.stack.command("gateway", &["run"])?;
+    command.env("HIGHWATER_LISTEN", free.to_string()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.kill_on_drop(true).spawn()?;
+    Ok((child, eventually("the second gateway answers", async || Client::connect(free).await).await))
+}
+
+#[test]
+fn another_gateway_takes_an_upload_over() {
+    run(
+        |b| b,
+        async |cluster| {
+            let mut client = cluster.client().await?;
+            let (mut second, mut other) = second_gateway(cluster).await?;
+            let start_upload_response::Outcome::Session(begun) = start(&mut client, about("big")).await? else {
+                anyhow::bail!("no session");
+            };
+            let id = begun.upload_id;
+            part(&mut client, &id, 0, 8 * MIB).await?;
+            // Both are there: each goes on where the other one stopped, and neither where it was itself.
+            let offset =
+                eventually("the second one serves", async || part(&mut other, &id, 8 * MIB, 8 * MIB).await).await;
+            assert_eq!(offset.offset, 16 * MIB);
+            assert_eq!(reason_of(&part(&mut client, &id, 8 * MIB, 8 * MIB).await.unwrap_err()), "offset_wrong");
+            cluster.stack.kill("gateway").await?;
+            assert_eq!(part(&mut other, &id, 16 * MIB, 4 * MIB + 5).await?.offset, CONTENT.size);
+            let receipt = finish(&mut other, &id).await?;
+            assert_eq!(receipt.outcome(), Outcome::Applied);
+            assert_eq!(other.get("big").await?, CONTENT.bytes());
+            cluster.stack.start("gateway").await?;
+            let mut client = eventually("the first one is back", async || cluster.client().await).await;
+            assert_eq!(finish(&mut client, &id).await?, receipt, "finished once");
+            second.kill().await?;
+            cluster.verify().await
+        },
+    );
+}
+
+#[test]
+fn an_upload_that_is_not_finished_ends_by_itself() {
+    let short = |b: Builder| b.env("gateway", "HIGHWATER_NATS__UPLOAD_TTL", "3s");
+    run(short, async |cluster| {
+        let mut client = cluster.client().await?;
+        let start_upload_response::Outcome::Session(begun) = start(&mut client, about("big")).await? else {
+            anyhow::bail!("no session");
+        };
+        let id = begun.upload_id;
+        part(&mut client, &id, 0, 8 * MIB).await?;
+        eventually("the upload has expired", async || {
+            let outcome = session(&mut client, &id).await;
+            ensure!(outcome.as_ref().is_err_and(|status| reason_of(status) == "upload_not_found"), "{outcome:?}");
+            anyhow::Ok(())
+        })
+        .await;
+        assert_eq!(reason_of(&part(&mut client, &id, 8 * MIB, 1).await.unwrap_err()), "upload_not_found");
+        assert_eq!(reason_of(&finish(&mut client, &id).await.unwrap_err()), "upload_not_found");
+        assert_eq!(client.ls("").await?, Vec::<String>::new());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_request_id_that_was_used_for_other_bytes_is_refused_at_the_end() {
+    run(
+        |b| b,
+        async |cluster| {
+            let mut client = cluster.client().await?;
+            let undeclared = |path: &str| UploadMetadata {
+                path: path.to_owned(),
+                request_id: "once".to_owned(),
+                size_bytes: Some(CONTENT.size),
+                ..Default::default()
+            };
+            let other = Content::new(8, CONTENT.size);
+            let first = client.upload(undeclared("big"), tests::chunks(other)).await?;
+            let start_upload_response::Outcome::Session(begun) = start(&mut client, undeclared("big")).await? else {
+                anyhow::bail!("no session");
+            };
+            part(&mut client, &begun.upload_id, 0, CONTENT.size).await?;
+            let refused = finish(&mut client, &begun.upload_id).await.unwrap_err();
+            assert_eq!((refused.code(), reason_of(&refused).as_str()), (Code::AlreadyExists, "request_id_reused"));
+            assert_eq!(client.get("big").await?, other.bytes());
+            assert_eq!(client.versions("big").await?[0].version_id, first.version_id);
+            cluster.verify().await
+        },
+    );
+}
+
+#[test]
+fn the_command_line_goes_on_after_an_interruption() {
+    run(
+        |b| b,
+        async |cluster| {
+            let folder = tempfile::tempdir()?;
+            let (source, states) = (folder.path().join("huge.bin"), folder.path().join("state"));
+            let content = Content::new(9, 300 * MIB);
+            let mut file = std::fs::File::create(&source)?;
+            for chunk in content.chunks(MIB) {
+                file.write_all(&chunk)?;
+            }
+            let put = || {
+                let args = ["put", source.to_str().context("a path")?, "huge.bin", "--json"];
+                let mut command = cluster.stack.command("highwater", &args)?;
+                command.env("XDG_STATE_HOME", &states);
+                anyhow::Ok(command)
+            };
+            let mut first = put()?.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn()?;
+            eventually("some of it has arrived", async || {
+                let stored = s3::unfinished(cluster).await?;
+                ensure!(!stored.is_empty(), "nothing has begun");
+                anyhow::Ok(())
+            })
+            .await;
+            let pid = first.id().and_then(|pid| Pid::from_raw(pid.cast_signed())).context("it has ended")?;
+            rustix::process::kill_process(pid, Signal::INT)?;
+            let ended = first.wait().await?;
+            ensure!(!ended.success(), "it was done before it was interrupted");
+            let second = put()?.output().await?;
+            let told = String::from_utf8_lossy(&second.stderr);
+            ensure!(second.status.success(), "{told}");
+            let mut client = cluster.client().await?;
+            let tail = client.get_range("huge.bin", 299 * MIB, None).await?;
+            ensure!(tail == content.range(299 * MIB, MIB), "other bytes");
+            cluster.replicated("huge.bin", 3).await;
+            ensure!(s3::unfinished(cluster).await?.is_empty(), "one upload went on, and no other was begun");
+            assert_eq!(client.versions("huge.bin").await?.len(), 1);
             cluster.verify().await
         },
     );

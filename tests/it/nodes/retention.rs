@@ -1,6 +1,7 @@
 //! The end of content: pruned by retention, condemned when nothing names it, erased on every node, and never too early.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use anyhow::{Context as _, ensure};
 use compose::Builder;
@@ -10,7 +11,6 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use runtime::config::Environment;
 use tests::{Client, Cluster, Content, chunks, eventually, metadata, reason_of, run};
-use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 use crate::s3;
@@ -171,26 +171,60 @@ async fn states(cluster: &Cluster) -> anyhow::Result<States> {
 const ROUNDS: u64 = 60;
 const CONTENTS: u64 = 6;
 
+/// What else happens meanwhile, again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meanwhile {
+    Nothing,
+    /// The gateway is killed in the middle of its answers, so that changes are asked for again; and a node does not
+    /// answer, so that copies and erasures wait between attempts.
+    Faults,
+}
+
 #[test]
 fn erasure_under_fire_takes_nothing_that_is_named() {
+    under_fire(Meanwhile::Nothing);
+}
+
+#[test]
+fn erasure_under_fire_with_lost_answers_and_copies_in_backoff() {
+    under_fire(Meanwhile::Faults);
+}
+
+fn under_fire(meanwhile: Meanwhile) {
     run(hasty, async |cluster| {
         let seed = Environment::process().var("HIGHWATER_TEST_SEED").map_or(Ok(rand::random::<u64>()), str::parse)?;
         println!("seed {seed}");
-        let mut client = cluster.client().await?;
-        set(&mut client, keep(Some(1), None)).await?;
-        let mut tasks = JoinSet::new();
-        for n in 0..4 {
-            let client = cluster.client().await?;
-            tasks.spawn(fire(client, seed.wrapping_add(n)));
-        }
-        let mut janitor = cluster.client().await?;
-        while !tasks.is_empty() {
-            tokio::select! {
-                ended = tasks.join_next() => if let Some(ended) = ended { ended?? },
-                pruned = prune(&mut janitor, false) => drop(pruned?),
+        set(&mut cluster.client().await?, keep(Some(1), None)).await?;
+        let gateway = cluster.stack.gateway_addr()?;
+        let fires = futures::future::try_join_all((0..4).map(|n| fire(gateway, seed.wrapping_add(n))));
+        let faults = async {
+            while meanwhile == Meanwhile::Faults {
+                cluster.stack.pause("node-c").await?;
+                cluster.stack.kill("gateway").await?;
+                cluster.stack.start("gateway").await?;
+                cluster.stack.resume("node-c").await?;
+                answered(gateway, async |mut client: Client| client.status().await).await??;
             }
+            std::future::pending::<anyhow::Result<()>>().await
+        };
+        let janitor = async {
+            loop {
+                answered(gateway, async |mut janitor: Client| prune(&mut janitor, false).await).await??;
+            }
+        };
+        let ended: anyhow::Result<()> = tokio::select! {
+            ended = fires => ended.map(drop),
+            failed = janitor => failed,
+            failed = faults => failed,
+        };
+        ended?;
+        // Whatever the faults were in the middle of.
+        if meanwhile == Meanwhile::Faults {
+            cluster.stack.resume("node-c").await.ok();
+            cluster.stack.start("gateway").await.ok();
         }
-        prune(&mut client, false).await?;
+        let mut client = eventually("the gateway answers", async || cluster.client().await).await;
+        answered(gateway, async |mut janitor: Client| prune(&mut janitor, false).await).await??;
         cluster.settle().await;
         let states = eventually("every erasure is confirmed", async || {
             let states = states(cluster).await?;
@@ -228,38 +262,51 @@ async fn named_is_readable(client: &mut Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn fire(mut client: Client, seed: u64) -> anyhow::Result<()> {
-    let mut random = StdRng::seed_from_u64(seed);
-    for _ in 0..ROUNDS {
-        let path = format!("f{}", random.random_range(0..3));
-        let content = Content::new(random.random_range(0..CONTENTS), 20_000);
-        let outcome = match random.random_range(0..8) {
-            0 | 1 => client.put(&path, content).await.map(drop),
-            2..=4 => {
-                let about = UploadMetadata {
-                    path,
-                    size_bytes: Some(content.size),
-                    sha256: Some(content.sha256().as_bytes().to_vec().into()),
-                    ..Default::default()
-                };
-                client.upload(about, chunks(content)).await.map(drop)
+/// Asks until there is an answer: a gateway that is away, or went away before it answered, is asked again.
+async fn answered<T>(
+    gateway: SocketAddr,
+    ask: impl AsyncFn(Client) -> Result<T, Status>,
+) -> anyhow::Result<Result<T, Status>> {
+    let answer = eventually("the gateway answers", async || {
+        let outcome = ask(Client::connect(gateway).await?).await;
+        match outcome {
+            Err(status) if matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled) => {
+                Err(anyhow::Error::new(status))
             }
-            5 => match client.versions(&path).await {
-                Ok(versions) => {
-                    let version = &versions[random.random_range(0..versions.len())];
-                    client.restore(&path, &version.version_id).await.map(drop)
-                }
-                Err(status) => Err(status),
-            },
-            6 => client.cp(&path, &format!("f{}", random.random_range(0..3)), OnConflict::Overwrite).await.map(drop),
-            _ => match client.delete(&path).await {
-                // Rejected: the path names another file by now.
-                Ok(receipt) if receipt.outcome() == Outcome::Rejected => Ok(()),
-                Ok(receipt) => client.undelete_file(&receipt.file_id).await.map(drop),
-                Err(status) => Err(status),
-            },
+            outcome => anyhow::Ok(outcome),
+        }
+    });
+    Ok(answer.await)
+}
+
+async fn fire(gateway: SocketAddr, seed: u64) -> anyhow::Result<()> {
+    let mut random = StdRng::seed_from_u64(seed);
+    for round in 0..ROUNDS {
+        let (kind, version) = (random.random_range(0..8), random.random_range(0..usize::MAX));
+        let [path, to] = [0, 1].map(|_| format!("f{}", random.random_range(0..3)));
+        let content = Content::new(random.random_range(0..CONTENTS), 20_000);
+        let declared = kind >= 2;
+        let about = UploadMetadata {
+            path: path.clone(),
+            request_id: format!("{seed}-{round}"),
+            size_bytes: declared.then_some(content.size),
+            sha256: declared.then(|| content.sha256().as_bytes().to_vec().into()),
+            ..Default::default()
         };
-        if let Err(status) = outcome {
+        let outcome = answered(gateway, async |mut client: Client| match kind {
+            0..=4 => client.upload(about.clone(), chunks(content)).await.map(drop),
+            5 => {
+                let versions = client.versions(&path).await?;
+                client.restore(&path, &versions[version % versions.len()].version_id).await.map(drop)
+            }
+            6 => client.cp(&path, &to, OnConflict::Overwrite).await.map(drop),
+            _ => match client.delete(&path).await? {
+                // The path names another file by now.
+                receipt if receipt.outcome() == Outcome::Rejected => Ok(()),
+                receipt => client.undelete_file(&receipt.file_id).await.map(drop),
+            },
+        });
+        if let Err(status) = outcome.await? {
             ensure!(status.code() == Code::NotFound, "{}: {status:?}", reason_of(&status));
         }
     }
