@@ -5,12 +5,16 @@
 
 #![expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "figures for people")]
 
+mod database;
 mod direct;
 mod fold;
+mod folder;
+mod kinds;
 mod process;
 mod replicate;
 mod report;
 mod transfer;
+mod waiting;
 
 use std::time::Duration;
 
@@ -35,6 +39,9 @@ const LOADS: [Load; 3] = [
     Load { name: "1 MiB", size: 1024 * 1024, count: 300, clients: 8 },
     Load { name: "64 MiB", size: 64 * 1024 * 1024, count: 12, clients: 4 },
 ];
+
+/// Events of each kind whose folding is measured.
+const KIND_EVENTS: usize = 5000;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -98,6 +105,17 @@ async fn measure(cluster: &Cluster, rounds: u64, kind: NodeKind) -> anyhow::Resu
     journal
         .row(vec!["acknowledged 4 KiB uploads, 32 clients, replicator running".to_owned(), format!("{running:.0}/s")]);
     for row in fold::measure(cluster).await? {
+        journal.row(row);
+    }
+    cluster.stack.stop("replicator-1").await?;
+    for row in waiting::measure(cluster, LOADS[0], rounds).await? {
+        journal.row(row);
+    }
+    // From here on the catalog and the journal hold what is on no node.
+    for row in kinds::measure(cluster, KIND_EVENTS).await? {
+        journal.row(row);
+    }
+    for row in folder::measure(cluster).await? {
         journal.row(row);
     }
     println!("### Uploads and downloads, replicators stopped\n\n{transfers}");

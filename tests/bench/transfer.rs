@@ -1,5 +1,6 @@
 //! Uploads and downloads: straight to the nodes and through the gateway, in turns.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -63,11 +64,20 @@ pub(crate) async fn acknowledged_per_second(cluster: &Cluster, load: Load, round
     Ok(load.count as f64 / median(seconds))
 }
 
-/// Uploads the load's files as `<prefix>/<n>` through the gateway; answers the seconds.
+/// Uploads the load's files as `<prefix>/<n>` through the cluster's gateway; answers the seconds.
 pub(crate) async fn upload(cluster: &Cluster, load: Load, prefix: &str, content: &Bytes) -> anyhow::Result<f64> {
+    send(cluster.stack.gateway_addr()?, load, prefix, content).await
+}
+
+/// The same through the gateway at this address.
+pub(crate) async fn upload_to(gateway: SocketAddr, load: Load, prefix: &str) -> anyhow::Result<f64> {
+    send(gateway, load, prefix, &Content::new(load.size, load.size).bytes()).await
+}
+
+async fn send(gateway: SocketAddr, load: Load, prefix: &str, content: &Bytes) -> anyhow::Result<f64> {
     let prefix = prefix.to_owned();
     let content = content.clone();
-    through_gateway(cluster, load, move |mut client, n| {
+    through_gateway(gateway, load, move |mut client, n| {
         let about = UploadMetadata {
             path: format!("{prefix}/{n}"),
             size_bytes: Some(content.len() as u64),
@@ -86,7 +96,7 @@ pub(crate) async fn upload(cluster: &Cluster, load: Load, prefix: &str, content:
 
 async fn download(cluster: &Cluster, load: Load, prefix: &str) -> anyhow::Result<f64> {
     let prefix = prefix.to_owned();
-    through_gateway(cluster, load, move |mut client, n| {
+    through_gateway(cluster.stack.gateway_addr()?, load, move |mut client, n| {
         let request = v1::DownloadRequest { path: format!("{prefix}/{n}"), ..Default::default() };
         async move {
             let mut stream = client.files.download(request).await?.into_inner();
@@ -103,14 +113,14 @@ async fn download(cluster: &Cluster, load: Load, prefix: &str) -> anyhow::Result
     .await
 }
 
-async fn through_gateway<F, W>(cluster: &Cluster, load: Load, work: W) -> anyhow::Result<f64>
+async fn through_gateway<F, W>(gateway: SocketAddr, load: Load, work: W) -> anyhow::Result<f64>
 where
     W: Fn(Client, u64) -> F + Clone + Send + 'static,
     F: Future<Output = anyhow::Result<()>> + Send,
 {
     let mut clients = Vec::new();
     for _ in 0..load.clients {
-        clients.push(cluster.client().await?);
+        clients.push(Client::connect(gateway).await?);
     }
     let next = Arc::new(AtomicU64::new(0));
     let started = Instant::now();

@@ -47,6 +47,17 @@ impl Cluster {
         .await
     }
 
+    /// Waits until the catalog has everything that is in the journal.
+    pub async fn settle_catalog(&self) {
+        eventually("everything is folded", async || {
+            let status = self.client().await?.status().await?;
+            let catalog = status.catalog.context("no catalog in the status")?;
+            ensure!(catalog.events_behind == 0, "{} events behind", catalog.events_behind);
+            anyhow::Ok(())
+        })
+        .await;
+    }
+
     /// Waits until the file's blob is stored on so many nodes.
     pub async fn replicated(&self, path: &str, nodes: usize) -> v1::File {
         eventually(&format!("{path} is on {nodes} nodes"), async || {
