@@ -13,6 +13,9 @@ use url::Url;
 const MIN_BUCKET_NAME: usize = 3;
 const MAX_BUCKET_NAME: usize = 63;
 
+/// The longest object that S3 takes in one request (Amazon S3, "Uploading objects").
+const MAX_SINGLE_PUT: u64 = 5 * 1024 * 1024 * 1024;
+
 /// One S3 endpoint and bucket; an entry of the `[[nodes]]` list.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +52,13 @@ pub struct Config {
     pub prefetch_budget: u64,
     /// Parts of one large blob that are copied at once.
     pub copy_parallel_parts: usize,
+    /// Blobs of this size and more are copied in parts, one for each slice, and a copy that was cut short goes on where it
+    /// was; those below in one request, which costs the nodes less (docs/PERFORMANCE.md).
+    #[serde(with = "byte_size")]
+    pub copy_parts_from: u64,
+    /// Bytes of small blobs that are kept for a moment, so that one read serves the copies to all nodes; 0 keeps none.
+    #[serde(with = "byte_size")]
+    pub copy_memory: u64,
     /// For a TCP (and TLS) connection to come about.
     #[serde(with = "duration")]
     pub connect_timeout: Duration,
@@ -168,6 +178,8 @@ impl Default for Config {
             hash_queue: 4,
             prefetch_budget: 64 * 1024 * 1024,
             copy_parallel_parts: 4,
+            copy_parts_from: 256 * 1024 * 1024,
+            copy_memory: 32 * 1024 * 1024,
             connect_timeout: Duration::from_secs(2),
             read_timeout: Duration::from_secs(10),
             operation_timeout: Duration::from_secs(20),
@@ -192,6 +204,9 @@ impl Validate for Config {
         }
         if self.prefetch_budget > u64::from(u32::MAX) {
             faults.push(Fault::new("prefetch_budget", format!("must be at most {}", u32::MAX)));
+        }
+        if self.copy_parts_from > MAX_SINGLE_PUT {
+            faults.push(Fault::new("copy_parts_from", "must be at most 5GiB, the most that S3 takes in one request"));
         }
         let counts = [
             ("upload_parallel_parts", self.upload_parallel_parts),

@@ -3,22 +3,27 @@
 //! Bytes stream through, they are not kept. A target that refuses wrong checksums verifies what it receives; on any other
 //! the bytes are hashed on the way and read back. The target is never left with a blob whose bytes are wrong.
 
+use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use proto::{LARGE_BLOB_BYTES, MarkerId, NodeId, SliceDigests};
+use proto::{MarkerId, NodeId, Sha256Digest, SliceDigests};
 use time::OffsetDateTime;
 
 use crate::body::Pieces;
 use crate::checksum::{Algorithm, Checksum};
 use crate::copy::large::copy_large;
+use crate::copy::recent::Known;
 use crate::copy::relay::{Broken, Content};
 use crate::copy::sources::Sources;
 use crate::node::Object;
-use crate::verify::{fetch_parts, read_back, read_back_parts};
+use crate::verify::{Unfit, fetch_parts, read_back, read_back_parts};
 use crate::{BlobRef, Error, Node, NodeFault, Nodes, ObjectMeta};
 
 mod large;
+mod recent;
 mod relay;
 mod sources;
+
+pub(crate) use recent::Recent;
 
 /// How a copy is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +77,7 @@ pub enum CopyError {
 /// All that every step of a copy needs.
 #[derive(Debug, Clone, Copy)]
 struct Job<'a> {
+    nodes: &'a Nodes,
     blob: &'a BlobRef,
     meta: &'a ObjectMeta,
     target: &'a Node,
@@ -93,7 +99,7 @@ pub async fn copy(
         return Err(CopyError::Node { node: target.clone(), fault: NodeFault::Unreachable, reason });
     };
     let marker_id = target.admit().await.map_err(|error| CopyError::at(target, error))?;
-    let job = Job { blob, meta, target, options };
+    let job = Job { nodes, blob, meta, target, options };
     if !options.first_attempt {
         // What comes again may be old: then bytes that would only be deleted need not be copied.
         job.undo_if_erased().await?;
@@ -121,7 +127,9 @@ impl Job<'_> {
             Some(_) => Some(self.copy_parts(sources).await?),
         };
         match digests {
-            Some(digests) if self.blob.size_bytes >= LARGE_BLOB_BYTES => copy_large(self, sources, &digests).await,
+            Some(digests) if self.blob.size_bytes >= self.target.config().copy_parts_from => {
+                copy_large(self, sources, &digests).await
+            }
             digests => self.copy_whole(sources, digests.as_ref()).await,
         }
     }
@@ -215,8 +223,14 @@ impl Job<'_> {
         let (key, meta) = (blob.blob_id.key(), self.meta.entries(blob.blob_id));
         let content = Content { key: &key, range: None, len: blob.size_bytes, digest: blob.sha256 };
         let checksum = Some(Checksum::Sha256(blob.sha256));
-        let mut copied = false;
+        let mut copied = self.nodes.recent().takes(blob.size_bytes) && {
+            let object = |body| Object { key: &key, body, len: content.len, meta: &meta, checksum };
+            self.copy_known(sources, &content, verifies, object).await?
+        };
         for source in sources.order() {
+            if copied {
+                break;
+            }
             let outcome = match relay::open(&source, &content, !verifies).await {
                 Ok((body, watch)) => {
                     let object = Object { key: &key, body, len: content.len, meta: &meta, checksum };
@@ -236,6 +250,48 @@ impl Job<'_> {
             return Err(sources.verdict());
         }
         if verifies { Ok(()) } else { read_back(target, blob, digests).await.map_err(at_target) }
+    }
+
+    /// Copies a small blob from memory, where another copy of it may have put it just now. False when it could not be read
+    /// so, or its bytes are wrong: then every source is tried by itself.
+    async fn copy_known<'o>(
+        self,
+        sources: &Sources,
+        content: &Content<'_>,
+        verifies: bool,
+        object: impl FnOnce(SdkBody) -> Object<'o>,
+    ) -> Result<bool, CopyError> {
+        let (blob, recent) = (self.blob.blob_id, self.nodes.recent());
+        let Some(source) = sources.order().into_iter().next() else { return Ok(false) };
+        let read = async {
+            let body = source.get_range(content.key, None).await?;
+            let from = source.id().clone();
+            let pieces = body.collect_exactly(content.len).await?;
+            pieces.map(|pieces| Known { from, pieces }).ok_or_else(|| Unfit::Wrong("has another length".to_owned()))
+        };
+        let known = match recent.get(blob, content.len, read).await {
+            Ok(known) => known,
+            Err(unfit) => {
+                sources.note(&source, self.target, Broken::Source(unfit))?;
+                return Ok(false);
+            }
+        };
+        let sent = if verifies || Sha256Digest::of(&known.pieces.concat()) == content.digest {
+            self.target.put_object(object(Pieces::body(&known.pieces))).await
+        } else {
+            Err(Error::Checksum { node: self.target.id().clone(), key: content.key.to_owned() })
+        };
+        match sent {
+            Ok(()) => Ok(true),
+            Err(Error::Checksum { .. }) => {
+                recent.forget(blob);
+                if let Some(from) = self.nodes.get(&known.from) {
+                    sources.note(from, self.target, Broken::Source(Unfit::Wrong("has wrong bytes".to_owned())))?;
+                }
+                Ok(false)
+            }
+            Err(error) => Err(CopyError::at(self.target, error)),
+        }
     }
 
     /// Looks for a tombstone that came before the copy did. The time is that at which the copy is complete: one that

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::remove;
+use crate::copy::Recent;
 use crate::rank::score;
 use crate::{BlobRef, Config, Error, Health, Node, NodeConfig, ObjectMeta, Read, Upload, Written, multipart};
 
@@ -28,6 +29,7 @@ struct Inner {
     nodes: Vec<Node>,
     config: Config,
     send_budget: Arc<Semaphore>,
+    recent: Recent,
     prefetch_budget: Arc<Semaphore>,
     cancel: CancellationToken,
 }
@@ -65,7 +67,8 @@ impl Nodes {
         }
         let send_budget = Arc::new(Semaphore::new(permits(config.send_budget)));
         let prefetch_budget = Arc::new(Semaphore::new(permits(config.prefetch_budget)));
-        Ok(Self(Arc::new(Inner { nodes, config, send_budget, prefetch_budget, cancel })))
+        let recent = Recent::new(config.copy_memory);
+        Ok(Self(Arc::new(Inner { nodes, config, send_budget, recent, prefetch_budget, cancel })))
     }
 
     /// The node of that name.
@@ -131,6 +134,10 @@ impl Nodes {
 
     pub(crate) fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.0.recent
     }
 
     pub(crate) fn send_budget(&self) -> &Arc<Semaphore> {

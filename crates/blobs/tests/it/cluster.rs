@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use blobs::{BlobRef, Config, CopyOptions, Marker, Node, NodeConfig, Nodes, ObjectMeta, Written};
 use bytes::Bytes;
-use proto::{BlobId, ClusterId, EventId, MarkerId, NodeId, SpaceId, VersionId};
+use proto::{BlobId, ClusterId, EventId, LARGE_BLOB_BYTES, MarkerId, NodeId, SpaceId, VersionId};
 use runtime::clock::{Clock, Ids};
 use runtime::retry::Policy;
 use runtime::shutdown::Shutdown;
@@ -43,6 +43,8 @@ pub(crate) fn config() -> Config {
             .with_max_elapsed(Duration::from_secs(2)),
         breaker: Policy::new(Duration::from_millis(50), Duration::from_millis(500)),
         health_interval: Duration::from_mins(1),
+        // Large ones are large soon, so that copies in parts are tested without long bodies.
+        copy_parts_from: LARGE_BLOB_BYTES,
         ..Config::default()
     }
 }
