@@ -10,13 +10,16 @@ mod node;
 mod retention;
 mod space;
 
-pub use blob::{BlobCondemned, BlobErased, BlobErasureOrdered, ErasedBlob};
+pub use blob::{BlobCondemned, BlobErased, BlobErasureOrdered, ErasedBlob, Orphan};
 pub use file::{
     FileCopied, FileDeleted, FileMoved, FileUndeleted, FileUploaded, Item, LARGE_BLOB_BYTES, OnConflict, SLICE_BYTES,
     VersionRestored,
 };
 pub use folder::{FolderCreated, FolderDeleted};
-pub use node::{NodeJoined, ReplicaStored, ReplicationParked, StoredReplica};
+pub use node::{
+    NodeJoined, NodeRetired, NodeWiped, ReplicaLost, ReplicaStored, ReplicationParked, ReplicationRedriven,
+    StoredReplica, WantedCopy,
+};
 pub use retention::{PruneReason, PrunedVersion, RetentionSet, Trash, VersionsPruned};
 use serde_json::value::RawValue;
 pub use space::{SpaceCreated, SpaceDeleted, SpaceRenamed};
@@ -84,6 +87,10 @@ macro_rules! facts {
 facts! {
     /// A node became part of the cluster.
     NodeJoined = "highwater.node.joined.v1", "node_joined";
+    /// A node's bucket was found without its marker: nothing of what it held counts any more.
+    NodeWiped = "highwater.node.wiped.v1", "node_wiped";
+    /// A node is no part of the cluster any more.
+    NodeRetired = "highwater.node.retired.v1", "node_retired";
     /// A space was created.
     SpaceCreated = "highwater.space.created.v1", "space_created";
     /// A space got another name.
@@ -120,6 +127,10 @@ facts! {
     ReplicaStored = "highwater.replica.stored.v1", "replica_stored";
     /// A copy, or an erasure, was given up for its own reason.
     ReplicationParked = "highwater.replication.parked.v1", "replication_parked";
+    /// Copies were found missing or wrong on a node.
+    ReplicaLost = "highwater.replica.lost.v1", "replica_lost";
+    /// Copies were asked for again.
+    ReplicationRedriven = "highwater.replication.redriven.v1", "replication_redriven";
 }
 
 // === impl Kind ===
@@ -136,7 +147,12 @@ impl Kind {
 impl Fact {
     /// The journal's subject: `hw.v1.<kind>`, with `.large` when the event asks for copies of a large blob.
     pub fn subject(&self) -> String {
-        let large = matches!(self, Self::FileUploaded(uploaded) if uploaded.is_large());
+        let large = match self {
+            Self::FileUploaded(uploaded) => uploaded.is_large(),
+            Self::ReplicaLost(lost) => lost.replicas.iter().any(WantedCopy::is_large),
+            Self::ReplicationRedriven(redriven) => redriven.replicas.iter().any(WantedCopy::is_large),
+            _ => false,
+        };
         format!("hw.v1.{}{}", self.kind().subject_token(), if large { ".large" } else { "" })
     }
 
@@ -162,6 +178,10 @@ impl Fact {
             Self::BlobErased(erased) => erased.node.to_string(),
             Self::ReplicaStored(stored) => stored.node.to_string(),
             Self::ReplicationParked(parked) => parked.node.to_string(),
+            Self::NodeWiped(wiped) => wiped.node.to_string(),
+            Self::NodeRetired(retired) => retired.node.to_string(),
+            Self::ReplicaLost(lost) => lost.node.to_string(),
+            Self::ReplicationRedriven(redriven) => redriven.node.to_string(),
         }
     }
 
@@ -186,7 +206,11 @@ impl Fact {
             | Self::BlobErasureOrdered(_)
             | Self::BlobErased(_)
             | Self::ReplicaStored(_)
-            | Self::ReplicationParked(_) => None,
+            | Self::ReplicationParked(_)
+            | Self::NodeWiped(_)
+            | Self::NodeRetired(_)
+            | Self::ReplicaLost(_)
+            | Self::ReplicationRedriven(_) => None,
         }
     }
 
@@ -211,7 +235,11 @@ impl Fact {
             | Self::BlobErasureOrdered(_)
             | Self::BlobErased(_)
             | Self::ReplicaStored(_)
-            | Self::ReplicationParked(_) => None,
+            | Self::ReplicationParked(_)
+            | Self::NodeWiped(_)
+            | Self::NodeRetired(_)
+            | Self::ReplicaLost(_)
+            | Self::ReplicationRedriven(_) => None,
         }
     }
 
@@ -236,7 +264,11 @@ impl Fact {
             | Self::BlobErasureOrdered(_)
             | Self::BlobErased(_)
             | Self::ReplicaStored(_)
-            | Self::ReplicationParked(_) => None,
+            | Self::ReplicationParked(_)
+            | Self::NodeWiped(_)
+            | Self::NodeRetired(_)
+            | Self::ReplicaLost(_)
+            | Self::ReplicationRedriven(_) => None,
         }
     }
 }

@@ -61,7 +61,11 @@ impl Fingerprint {
             | Fact::BlobErasureOrdered(_)
             | Fact::BlobErased(_)
             | Fact::ReplicaStored(_)
-            | Fact::ReplicationParked(_) => return None,
+            | Fact::ReplicationParked(_)
+            | Fact::NodeWiped(_)
+            | Fact::NodeRetired(_)
+            | Fact::ReplicaLost(_)
+            | Fact::ReplicationRedriven(_) => return None,
         };
         Some(Self::of_fields(&fields))
     }

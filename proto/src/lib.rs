@@ -21,9 +21,10 @@ pub use digest::{Sha256Digest, SliceDigests};
 pub use event::{DecodeError, Event, RULES, SPEC_VERSION};
 pub use fact::{
     BlobCondemned, BlobErased, BlobErasureOrdered, ErasedBlob, Fact, FileCopied, FileDeleted, FileMoved, FileUndeleted,
-    FileUploaded, FolderCreated, FolderDeleted, Item, Kind, LARGE_BLOB_BYTES, NodeJoined, OnConflict, PruneReason,
-    PrunedVersion, ReplicaStored, ReplicationParked, RetentionSet, SLICE_BYTES, SpaceCreated, SpaceDeleted,
-    SpaceRenamed, StoredReplica, Trash, VersionRestored, VersionsPruned,
+    FileUploaded, FolderCreated, FolderDeleted, Item, Kind, LARGE_BLOB_BYTES, NodeJoined, NodeRetired, NodeWiped,
+    OnConflict, Orphan, PruneReason, PrunedVersion, ReplicaLost, ReplicaStored, ReplicationParked, ReplicationRedriven,
+    RetentionSet, SLICE_BYTES, SpaceCreated, SpaceDeleted, SpaceRenamed, StoredReplica, Trash, VersionRestored,
+    VersionsPruned, WantedCopy,
 };
 pub use fingerprint::Fingerprint;
 pub use ids::{BlobId, ClusterId, EventId, FileId, FolderId, Incarnation, MarkerId, SpaceId, VersionId};

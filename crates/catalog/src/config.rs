@@ -22,7 +22,7 @@ pub struct Config {
     /// Longest time that one read may take in Postgres.
     #[serde(default = "default_read_timeout", with = "duration")]
     pub read_timeout: Duration,
-    /// Longest time that one save may take; the first copy of a joining node makes a row for every blob.
+    /// Longest time that one load or save may take; the first copy of a joining node makes a row for every blob.
     #[serde(default = "default_write_timeout", with = "duration")]
     pub write_timeout: Duration,
     /// How often the checkpoint is looked at although no notification came; also how soon a lost connection is made again.

@@ -30,6 +30,8 @@ CREATE TABLE nodes (
     node       text   COLLATE "C" NOT NULL,
     marker_id  uuid   NOT NULL,
     joined_seq bigint NOT NULL,
+    -- The event that gave it its marker: that one, or the last that found it wiped.
+    marker_seq bigint NOT NULL,
     CONSTRAINT nodes_pkey PRIMARY KEY (node)
 );
 
@@ -249,8 +251,9 @@ CREATE INDEX IF NOT EXISTS events_file_idx ON events (file_id, seq) WHERE file_i
 CREATE INDEX IF NOT EXISTS events_undecodable_idx ON events (seq) WHERE event_id IS NULL;
 
 -- Few rows at any time: what is still to be done, and what a person must look at.
-CREATE INDEX IF NOT EXISTS replicas_pending_idx ON replicas (node, seq) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS replicas_pending_idx ON replicas (node, seq, blob_id) WHERE state = 'pending';
 
-CREATE INDEX IF NOT EXISTS replicas_trouble_idx ON replicas (node, state) WHERE state IN ('parked', 'lost');
+CREATE INDEX IF NOT EXISTS replicas_trouble_idx ON replicas (node, blob_id)
+    WHERE state IN ('parked', 'lost') OR (state = 'erasing' AND reason IS NOT NULL);
 
 CREATE INDEX IF NOT EXISTS replicas_erasing_idx ON replicas (node, seq) WHERE state = 'erasing';

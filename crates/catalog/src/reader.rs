@@ -1,10 +1,12 @@
 //! Answering questions.
 
+mod audit;
 mod changes;
 mod events;
 mod file;
 mod folder;
 mod list;
+mod ops;
 mod retention;
 mod spaces;
 mod status;
@@ -28,11 +30,13 @@ use crate::records::{ReceiptColumns, unsigned};
 use crate::watch::{Current, Spaces, Watch, Watched};
 use crate::{Checkpoints, Config, Error, Generation};
 
+pub use audit::Audited;
 pub use changes::ChangeRow;
 pub use events::{Event, Events};
 pub use file::{File, Lookup, Replica, Version};
 pub use folder::{Entry, EntryTarget, FolderListing, FolderLookup, FolderPage, Usage, UsageLookup};
 pub use list::{Listed, Listing};
+pub use ops::{Explained, GivenUp, GivenUpPage, Held, Redrive, Wanted};
 pub use retention::{Keep, Prunable};
 pub use status::{NodeStatus, Status};
 pub use trash::{TrashPage, Trashed};

@@ -54,7 +54,7 @@ where
 }
 
 /// A digest.
-fn digest(table: &'static str, column: &'static str, bytes: &[u8]) -> Result<Sha256Digest, Error> {
+pub(crate) fn digest(table: &'static str, column: &'static str, bytes: &[u8]) -> Result<Sha256Digest, Error> {
     Sha256Digest::try_from(bytes).map_err(|e| Error::inconsistent(table, column, e.to_string()))
 }
 

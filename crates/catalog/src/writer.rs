@@ -17,6 +17,9 @@ use crate::{Checkpoint, Config, Error, Generation, Generations};
 
 pub use save::Saved;
 
+/// How long a writer's farewell may take: its connection may be dead without saying so.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// The one writer of a generation.
 ///
 /// It holds an advisory lock of Postgres, in the session of the very connection that it writes with: whoever loses the
@@ -79,15 +82,16 @@ impl Writer {
 
     /// Whether the generation answers reads.
     pub async fn is_active(&mut self) -> Result<bool, Error> {
-        Ok(active_row(&mut self.conn).await.map_err(|e| self.fenced(e))?.generation == Some(self.generation))
+        let limit = self.write_timeout;
+        let row = bounded(limit, active_row(&mut self.conn)).await.map_err(|e| self.fenced(e))?;
+        Ok(row.generation == Some(self.generation))
     }
 
     /// Up to where the generation is folded.
     pub async fn checkpoint(&mut self) -> Result<Checkpoint, Error> {
-        let row = sqlx::query!("SELECT incarnation, n, event_id, chain FROM checkpoint")
-            .fetch_one(&mut self.conn)
-            .await
-            .map_err(|e| self.fenced(e.into()))?;
+        let limit = self.write_timeout;
+        let reading = sqlx::query!("SELECT incarnation, n, event_id, chain FROM checkpoint").fetch_one(&mut self.conn);
+        let row = bounded(limit, async { Ok(reading.await?) }).await.map_err(|e| self.fenced(e))?;
         Checkpoint::from_columns(row.incarnation, row.n, row.event_id, &row.chain)
     }
 
@@ -95,8 +99,11 @@ impl Writer {
     pub async fn close(mut self) {
         // All that was saved is committed: a failed farewell loses nothing. Postgres notices a closed connection only a
         // moment later, so the lock is given back by itself.
-        sqlx::query!("SELECT pg_advisory_unlock_all()").execute(&mut self.conn).await.ok();
-        self.conn.close().await.ok();
+        let farewell = async move {
+            sqlx::query!("SELECT pg_advisory_unlock_all()").execute(&mut self.conn).await.ok();
+            self.conn.close().await.ok();
+        };
+        tokio::time::timeout(FAREWELL, farewell).await.ok();
     }
 
     /// Connects and takes the lock; none when another session holds it.
@@ -124,6 +131,11 @@ impl Writer {
             other => other,
         }
     }
+}
+
+/// A connection that died unnoticed would be waited for for ever.
+async fn bounded<T>(limit: Duration, asking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| Err(Error::unavailable("Postgres does not answer")))
 }
 
 /// The generation that a projector folds into.

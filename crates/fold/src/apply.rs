@@ -10,8 +10,12 @@ mod file_undeleted;
 mod folder_created;
 mod folder_deleted;
 mod node_joined;
+mod node_retired;
+mod node_wiped;
+mod replica_lost;
 mod replica_stored;
 mod replication_parked;
+mod replication_redriven;
 mod retention_set;
 mod space_created;
 mod space_deleted;
@@ -77,7 +81,11 @@ pub fn apply(view: &mut View, recorded: &Recorded, input: Input<'_>) -> Result<O
 /// view can hold, or because it frees the name of a space, which another space may take only once that is saved.
 pub fn ends_batch(event: &Event) -> bool {
     match &event.fact {
-        Fact::NodeJoined(_) | Fact::SpaceRenamed(_) | Fact::SpaceDeleted(_) => true,
+        Fact::NodeJoined(_)
+        | Fact::NodeWiped(_)
+        | Fact::NodeRetired(_)
+        | Fact::SpaceRenamed(_)
+        | Fact::SpaceDeleted(_) => true,
         Fact::SpaceCreated(_)
         | Fact::FolderCreated(_)
         | Fact::FolderDeleted(_)
@@ -93,7 +101,9 @@ pub fn ends_batch(event: &Event) -> bool {
         | Fact::BlobErasureOrdered(_)
         | Fact::BlobErased(_)
         | Fact::ReplicaStored(_)
-        | Fact::ReplicationParked(_) => false,
+        | Fact::ReplicationParked(_)
+        | Fact::ReplicaLost(_)
+        | Fact::ReplicationRedriven(_) => false,
     }
 }
 
@@ -113,11 +123,15 @@ fn decide(view: &mut View, n: u64, event: &Event) -> Result<Decision, Stop> {
         Fact::VersionRestored(restored) => version_restored::decide(view, n, event, restored),
         Fact::RetentionSet(set) => retention_set::decide(view, set),
         Fact::VersionsPruned(pruned) => versions_pruned::decide(view, n, event, pruned),
-        Fact::BlobCondemned(condemned) => blob_condemned::decide(view, n, condemned),
+        Fact::BlobCondemned(condemned) => blob_condemned::decide(view, n, event, condemned),
         Fact::BlobErasureOrdered(ordered) => blob_erasure_ordered::decide(view, n, ordered),
         Fact::BlobErased(erased) => blob_erased::decide(view, n, erased),
         Fact::ReplicaStored(stored) => replica_stored::decide(view, n, stored),
         Fact::ReplicationParked(parked) => replication_parked::decide(view, n, parked),
+        Fact::NodeWiped(wiped) => node_wiped::decide(view, n, wiped),
+        Fact::NodeRetired(retired) => node_retired::decide(view, n, retired),
+        Fact::ReplicaLost(lost) => replica_lost::decide(view, n, lost),
+        Fact::ReplicationRedriven(redriven) => replication_redriven::decide(view, n, redriven),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::rows::{
 
 /// The rows to insert or to update. Saved in one transaction with the checkpoint; saving is by key, so a second run is
 /// harmless. Each list holds a key once, with its last state. The order of the lists matters in two places only:
-/// `closed_names` before `names`, and `backfills` last.
+/// `closed_names` before `names`, and `bulk` last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Inserted or updated by space id. In any order: no name goes from one space to another within a batch, since
@@ -36,15 +36,32 @@ pub struct Changes {
     /// Inserted, each with its links to the blobs it names.
     pub events: Vec<EventRow>,
     /// Run after all rows above are saved, in order.
-    pub backfills: Vec<Backfill>,
+    pub bulk: Vec<Bulk>,
 }
 
-/// A change of so many rows that only the catalog can make it: every live blob that has no row for `node` gets one,
-/// pending.
+/// A change of so many rows that only the catalog can make it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Backfill {
-    /// The node that joined.
-    pub node: NodeId,
-    /// Sequence of its NodeJoined.
-    pub seq: u64,
+pub enum Bulk {
+    /// Every live blob that has no row for `node` gets one, pending.
+    Join {
+        /// The node that joined.
+        node: NodeId,
+        /// Sequence of its NodeJoined.
+        seq: u64,
+    },
+    /// Every blob that is, was or shall be on `node` is pending there, and reports of copies that were asked for before
+    /// `seq` do not count. What is to be erased from it, or was, stays so.
+    Wipe {
+        /// The node whose disk is another one.
+        node: NodeId,
+        /// Sequence of its NodeWiped.
+        seq: u64,
+    },
+    /// The node and its pairs with all blobs are deleted; a blob that it was the last one to erase is erased.
+    Retire {
+        /// The node.
+        node: NodeId,
+        /// Sequence of its NodeRetired.
+        seq: u64,
+    },
 }

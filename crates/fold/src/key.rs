@@ -64,7 +64,11 @@ pub fn keys(event: &Event) -> Vec<Key> {
         keys.extend(paths.map(|path| Key::Path { space_id, path: path.clone() }));
     }
     match &event.fact {
-        Fact::NodeJoined(_) | Fact::FolderCreated(_) | Fact::RetentionSet(_) => {}
+        Fact::NodeJoined(_)
+        | Fact::NodeWiped(_)
+        | Fact::NodeRetired(_)
+        | Fact::FolderCreated(_)
+        | Fact::RetentionSet(_) => {}
         Fact::SpaceCreated(created) => keys.push(Key::SpaceName(created.name.clone())),
         Fact::SpaceRenamed(renamed) => keys.push(Key::SpaceName(renamed.name.clone())),
         Fact::SpaceDeleted(deleted) => keys.push(Key::Folder(deleted.space_id.root())),
@@ -79,7 +83,10 @@ pub fn keys(event: &Event) -> Vec<Key> {
         Fact::FileCopied(copied) => keys.push(Key::Version(copied.version_id)),
         Fact::VersionRestored(restored) => keys.push(Key::Version(restored.version_id)),
         Fact::VersionsPruned(pruned) => keys.extend(pruned.versions.iter().flat_map(of_pruned)),
-        Fact::BlobCondemned(condemned) => keys.extend(condemned.blob_ids.iter().copied().map(Key::Blob)),
+        Fact::BlobCondemned(condemned) => {
+            let orphans = condemned.orphans.iter().map(|orphan| orphan.blob_id);
+            keys.extend(condemned.blob_ids.iter().copied().chain(orphans).map(Key::Blob));
+        }
         Fact::BlobErasureOrdered(ordered) => keys.extend(ordered.blob_ids.iter().copied().map(Key::Blob)),
         Fact::BlobErased(erased) => keys.extend(erased.blobs.iter().map(|blob| Key::Blob(blob.blob_id))),
         Fact::ReplicaStored(stored) => {
@@ -88,6 +95,15 @@ pub fn keys(event: &Event) -> Vec<Key> {
         Fact::ReplicationParked(parked) => {
             keys.push(Key::Replica { blob: parked.blob_id, node: parked.node.clone() });
         }
+        Fact::ReplicaLost(lost) => {
+            keys.extend(lost.replicas.iter().map(|r| Key::Replica { blob: r.blob_id, node: lost.node.clone() }));
+        }
+        Fact::ReplicationRedriven(redriven) => keys.extend(
+            redriven
+                .replicas
+                .iter()
+                .flat_map(|r| [Key::Blob(r.blob_id), Key::Replica { blob: r.blob_id, node: redriven.node.clone() }]),
+        ),
     }
     keys
 }

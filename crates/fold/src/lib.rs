@@ -27,7 +27,7 @@ mod versions;
 mod view;
 
 pub use apply::{Input, apply, ends_batch};
-pub use changes::{Backfill, Changes};
+pub use changes::{Bulk, Changes};
 pub use key::{Key, Missing, keys};
 pub use table::Table;
 pub use view::View;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use proto::{BlobId, EventId, FileId, FolderId, NodeId, Segment, SpaceId, SpaceName, VersionId};
 
 use crate::Key;
-use crate::changes::{Backfill, Changes};
+use crate::changes::{Bulk, Changes};
 use crate::rows::{
     BlobRow, EventRow, FileRow, FolderRow, NameRow, NodeRow, ReceiptRow, ReplicaRow, SpaceRow, VersionRow,
 };
@@ -41,7 +41,7 @@ pub struct View {
     /// Folders made since the view began: a name in them that is not in memory does not exist.
     fresh_folders: HashSet<FolderId>,
     events: Vec<EventRow>,
-    backfills: Vec<Backfill>,
+    bulk: Vec<Bulk>,
 }
 
 impl View {
@@ -82,7 +82,7 @@ impl View {
             replicas: self.replicas.take_changed(),
             receipts: self.receipts.take_changed(),
             events: std::mem::take(&mut self.events),
-            backfills: std::mem::take(&mut self.backfills),
+            bulk: std::mem::take(&mut self.bulk),
         }
     }
 

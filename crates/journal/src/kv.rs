@@ -1,4 +1,4 @@
-//! State that is no fact: leases, node health and uploads under way, in key-value buckets with a time limit.
+//! State that is no fact: leases, node health, uploads and refills under way, in key-value buckets, most with a time limit.
 
 use std::time::Duration;
 
@@ -38,6 +38,10 @@ pub enum BucketName {
     /// (16 KiB at most), and 10,000 slices do not fit in one. An entry ends [`Config::upload_ttl`] after it was written
     /// last, so the first slices end first: an upload must be finished within that time of its start.
     Uploads,
+    /// How far the refilling of nodes has come: see [`crate::Refill`]. Without a time limit.
+    Refills,
+    /// How far reading everything on the nodes has come. Without a time limit.
+    Scrub,
 }
 
 /// One bucket.
@@ -62,7 +66,7 @@ pub struct Entry {
 
 impl BucketName {
     /// Every bucket.
-    pub const ALL: [Self; 3] = [Self::Leases, Self::Nodes, Self::Uploads];
+    pub const ALL: [Self; 5] = [Self::Leases, Self::Nodes, Self::Uploads, Self::Refills, Self::Scrub];
 
     /// Its name in JetStream.
     pub const fn as_str(self) -> &'static str {
@@ -70,6 +74,8 @@ impl BucketName {
             Self::Leases => "highwater_leases",
             Self::Nodes => "highwater_nodes",
             Self::Uploads => "highwater_uploads",
+            Self::Refills => "highwater_refills",
+            Self::Scrub => "highwater_scrub",
         }
     }
 
@@ -80,6 +86,8 @@ impl BucketName {
             }
             Self::Nodes => ("How Highwater's nodes are.", config.node_ttl, SMALL_BUCKET_BYTES),
             Self::Uploads => ("Uploads to Highwater that can be resumed.", config.upload_ttl, UPLOADS_BUCKET_BYTES),
+            Self::Refills => ("How far the refilling of Highwater's nodes is.", Duration::ZERO, SMALL_BUCKET_BYTES),
+            Self::Scrub => ("How far reading Highwater's nodes is.", Duration::ZERO, SMALL_BUCKET_BYTES),
         };
         kv::Config {
             bucket: self.as_str().to_owned(),

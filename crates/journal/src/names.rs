@@ -42,8 +42,17 @@ impl Lane {
     pub fn subjects(self) -> Vec<String> {
         let subject = |kind: Kind| format!("hw.v1.{}", kind.subject_token());
         match self {
-            Self::Small => vec![subject(Kind::FileUploaded), subject(Kind::BlobErasureOrdered)],
-            Self::Large => vec![subject(Kind::FileUploaded) + ".large"],
+            Self::Small => vec![
+                subject(Kind::FileUploaded),
+                subject(Kind::BlobErasureOrdered),
+                subject(Kind::ReplicaLost),
+                subject(Kind::ReplicationRedriven),
+                subject(Kind::NodeJoined),
+                subject(Kind::NodeWiped),
+            ],
+            Self::Large => [Kind::FileUploaded, Kind::ReplicaLost, Kind::ReplicationRedriven]
+                .map(|kind| subject(kind) + ".large")
+                .to_vec(),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BlobId, MarkerId, NodeId};
+use crate::{BlobId, MarkerId, NodeId, Sha256Digest, SpaceId};
 
 /// See [`Fact::BlobCondemned`](crate::Fact::BlobCondemned). The publisher splits long lists, so that each event stays below
 /// 32 KiB.
@@ -12,6 +12,25 @@ use crate::{BlobId, MarkerId, NodeId};
 pub struct BlobCondemned {
     /// Blobs that nothing names, as far as the publisher knows.
     pub blob_ids: Vec<BlobId>,
+    /// Objects found on nodes that no event names at all: known from here on, and condemned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orphans: Vec<Orphan>,
+}
+
+/// An object that no event names, in a [`BlobCondemned`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Orphan {
+    /// The blob that its key names.
+    pub blob_id: BlobId,
+    /// Its size.
+    pub size_bytes: u64,
+    /// The digest of what was read.
+    pub sha256: Sha256Digest,
+    /// The space that it says it was uploaded to.
+    pub space_id: SpaceId,
+    /// Where it was found.
+    pub node: NodeId,
 }
 
 /// See [`Fact::BlobErasureOrdered`](crate::Fact::BlobErasureOrdered). Published only for blobs that the fold has condemned:

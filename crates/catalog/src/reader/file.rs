@@ -289,10 +289,10 @@ impl Reader {
     }
 }
 
-type ReplicaColumns = (Option<String>, Option<String>, Option<i64>, Option<i32>, Option<String>);
+pub(super) type ReplicaColumns = (Option<String>, Option<String>, Option<i64>, Option<i32>, Option<String>);
 
 /// None while the cluster has no node.
-fn replica((node, state, seq, attempts, reason): ReplicaColumns) -> Result<Option<Replica>, Error> {
+pub(super) fn replica((node, state, seq, attempts, reason): ReplicaColumns) -> Result<Option<Replica>, Error> {
     let Some(node) = node else { return Ok(None) };
     Ok(Some(Replica {
         node: word("nodes", "node", &node)?,

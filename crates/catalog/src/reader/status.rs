@@ -27,7 +27,9 @@ pub struct NodeStatus {
     pub node: NodeId,
     /// Blobs that are there.
     pub blobs_stored: u64,
-    /// Blobs that shall be there and are not yet.
+    /// Blobs that shall be there and are not yet: those that are live, and those that are condemned, since until their
+    /// erasure is ordered they are copied like all others. Counted from the rows of the pairs each time, so that it is
+    /// what a fold of the journal up to the checkpoint gives.
     pub blobs_pending: u64,
     /// The sum of their sizes.
     pub bytes_pending: u64,
@@ -37,6 +39,8 @@ pub struct NodeStatus {
     pub blobs_parked: u64,
     /// Blobs that were there and are not any more.
     pub blobs_lost: u64,
+    /// Blobs that shall be erased from it and are not yet, those included whose erasure was given up.
+    pub blobs_erasing: u64,
 }
 
 impl Reader {
@@ -58,7 +62,8 @@ impl Reader {
             let nodes = sqlx::query!(
                 r#"SELECT n.node, coalesce(s.stored, 0) AS "stored!", coalesce(p.pending, 0) AS "pending!",
                        coalesce(p.bytes, 0) AS "bytes!", p.oldest_at AS "oldest_at?",
-                       coalesce(t.parked, 0) AS "parked!", coalesce(t.lost, 0) AS "lost!"
+                       coalesce(t.parked, 0) AS "parked!", coalesce(t.lost, 0) AS "lost!",
+                       coalesce(t.erasing, 0) AS "erasing!"
                    FROM nodes AS n
                    LEFT JOIN (
                        SELECT node, count(*) AS stored FROM replicas WHERE state = 'stored' GROUP BY node
@@ -67,12 +72,13 @@ impl Reader {
                        SELECT r.node, count(*) AS pending, min(b.created_at) AS oldest_at,
                            least(sum(b.size_bytes), 9223372036854775807)::bigint AS bytes
                        FROM replicas AS r JOIN blobs AS b ON b.blob_id = r.blob_id
-                       WHERE r.state = 'pending' GROUP BY r.node
+                       WHERE r.state = 'pending' AND b.state IN ('live', 'condemned') GROUP BY r.node
                    ) AS p ON p.node = n.node
                    LEFT JOIN (
                        SELECT node, count(*) FILTER (WHERE state = 'parked') AS parked,
-                           count(*) FILTER (WHERE state = 'lost') AS lost
-                       FROM replicas WHERE state IN ('parked', 'lost') GROUP BY node
+                           count(*) FILTER (WHERE state = 'lost') AS lost,
+                           count(*) FILTER (WHERE state = 'erasing') AS erasing
+                       FROM replicas WHERE state IN ('parked', 'lost', 'erasing') GROUP BY node
                    ) AS t ON t.node = n.node
                    ORDER BY n.node"#
             )
@@ -90,6 +96,7 @@ impl Reader {
                         oldest_pending_at: row.oldest_at,
                         blobs_parked: unsigned("replicas", "state", row.parked)?,
                         blobs_lost: unsigned("replicas", "state", row.lost)?,
+                        blobs_erasing: unsigned("replicas", "state", row.erasing)?,
                     })
                 })
                 .collect();

@@ -9,7 +9,7 @@ use proto::{BlobId, EventId, FileId, FolderId, MarkerId, NodeId, Path, Segment, 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Writer;
+use super::{Writer, bounded};
 use crate::Error;
 use crate::records::{ReceiptColumns, unsigned, word};
 
@@ -33,7 +33,8 @@ impl Writer {
     /// Loads the rows of these keys into the view; what is not there is marked absent. What the view knows already stays.
     pub async fn load(&mut self, keys: &[Key], view: &mut View) -> Result<(), Error> {
         let wanted = Wanted::sort(keys);
-        load_all(&mut self.conn, wanted, view).await.map_err(|e| self.fenced(e))
+        let limit = self.write_timeout;
+        bounded(limit, load_all(&mut self.conn, wanted, view)).await.map_err(|e| self.fenced(e))
     }
 }
 
@@ -98,7 +99,7 @@ async fn load_all(conn: &mut PgConnection, mut wanted: Wanted, view: &mut View) 
 }
 
 async fn load_nodes(conn: &mut PgConnection, view: &mut View) -> Result<(), Error> {
-    let rows = sqlx::query!("SELECT node, marker_id, joined_seq FROM nodes").fetch_all(conn).await?;
+    let rows = sqlx::query!("SELECT node, marker_id, joined_seq, marker_seq FROM nodes").fetch_all(conn).await?;
     let rows: Result<Vec<NodeRow>, Error> = rows
         .into_iter()
         .map(|row| {
@@ -106,6 +107,7 @@ async fn load_nodes(conn: &mut PgConnection, view: &mut View) -> Result<(), Erro
                 node: word("nodes", "node", &row.node)?,
                 marker_id: MarkerId::new(row.marker_id),
                 joined_seq: unsigned("nodes", "joined_seq", row.joined_seq)?,
+                marker_seq: unsigned("nodes", "marker_seq", row.marker_seq)?,
             })
         })
         .collect();

@@ -45,8 +45,8 @@ impl Writer {
                 return Err(Error::Fenced { generation, reason, source: None });
             };
             save_rows(&mut tx, changes).await?;
-            for backfill in &changes.backfills {
-                blobs::fill(&mut tx, backfill).await?;
+            for bulk in &changes.bulk {
+                blobs::save_bulk(&mut tx, bulk).await?;
             }
             tx.commit().await?;
             Ok(Saved { active: held.active })

@@ -7,6 +7,7 @@ use proto::{
     VersionRestored, VersionsPruned,
 };
 
+use crate::disks::disks;
 use crate::world::{Journal, main_space, marker, node, path};
 
 pub(crate) fn space_name(name: &str) -> SpaceName {
@@ -113,7 +114,7 @@ impl Journal {
     }
 
     pub(crate) fn condemn(&mut self, blob_ids: &[BlobId]) -> EventId {
-        self.publish(Fact::BlobCondemned(BlobCondemned { blob_ids: blob_ids.to_vec() }))
+        self.publish(Fact::BlobCondemned(BlobCondemned { blob_ids: blob_ids.to_vec(), orphans: Vec::new() }))
     }
 
     pub(crate) fn order_erasure(&mut self, blob_ids: &[BlobId]) -> EventId {
@@ -142,6 +143,7 @@ pub(crate) fn everything() -> Journal {
     folders(&mut journal);
     erasure(&mut journal);
     spaces(&mut journal);
+    disks(&mut journal);
     journal
 }
 

@@ -44,7 +44,7 @@ async fn a_flipped_cell_a_lost_row_and_a_made_up_row_are_found() {
     let schema = right.schema();
     world.sql(&format!("UPDATE {schema}.blobs SET size_bytes = 0 WHERE size_bytes = 107")).unwrap();
     world.sql(&format!("DELETE FROM {schema}.events WHERE seq = 9")).unwrap();
-    world.sql(&format!("INSERT INTO {schema}.nodes VALUES ('node-b2', gen_random_uuid(), 1)")).unwrap();
+    world.sql(&format!("INSERT INTO {schema}.nodes VALUES ('node-b2', gen_random_uuid(), 1, 1)")).unwrap();
     // The open snapshots still see what was there before.
     assert_eq!(compare(&mut a, &mut b, 10).await.unwrap().differing, 0);
 

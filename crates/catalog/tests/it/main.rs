@@ -7,9 +7,11 @@ mod cluster;
 mod short;
 mod world;
 
+mod auditing;
 mod browsing;
 mod building;
 mod comparing;
+mod disks;
 
 mod fencing;
 mod folding;
@@ -17,6 +19,7 @@ mod history;
 mod large;
 mod listing;
 mod migrating;
+mod operating;
 mod outages;
 mod past;
 mod reading;

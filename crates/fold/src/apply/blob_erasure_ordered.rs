@@ -1,4 +1,5 @@
-//! BlobErasureOrdered: the second step of erasing. Reports of copies that were asked for before do not count any more.
+//! BlobErasureOrdered: the second step of erasing. Reports of copies that were asked for before do not count any more. One
+//! that comes again is for the nodes that gave the erasure up: those that have erased the blob stay as they are.
 
 use proto::{BlobErasureOrdered, BlobId};
 
@@ -11,7 +12,7 @@ pub(super) fn decide(view: &mut View, n: u64, ordered: &BlobErasureOrdered) -> R
     view.need(ordered.blob_ids.iter().copied().map(Key::Blob))?;
     let mut accepted = Vec::with_capacity(ordered.blob_ids.len());
     for &blob_id in &ordered.blob_ids {
-        if view.blob(blob_id)?.is_some_and(|row| row.state == BlobState::Condemned) {
+        if view.blob(blob_id)?.is_some_and(|row| matches!(row.state, BlobState::Condemned | BlobState::Erasing)) {
             accepted.push(blob_id);
         }
     }
@@ -34,7 +35,7 @@ fn order(view: &mut View, n: u64, blob_id: BlobId) -> Result<(), Missing> {
     // Placed nowhere, there is nothing to wait for.
     let state = if placed.is_empty() { BlobState::Erased } else { BlobState::Erasing };
     view.blobs.put(blob_id, BlobRow { state, state_seq: n, ..blob });
-    for row in placed {
+    for row in placed.into_iter().filter(|row| row.state != ReplicaState::Erased) {
         let state = ReplicaState::Erasing;
         let row = ReplicaRow { state, seq: n, fence_seq: n, attempts: 0, reason: None, ..row };
         view.replicas.put((row.blob_id, row.node.clone()), row);

@@ -4,7 +4,7 @@ use proto::NodeJoined;
 
 use super::Decision;
 use crate::View;
-use crate::changes::Backfill;
+use crate::changes::Bulk;
 use crate::rows::NodeRow;
 use crate::stop::Stop;
 
@@ -12,7 +12,7 @@ pub(super) fn decide(view: &mut View, n: u64, joined: &NodeJoined) -> Result<Dec
     if view.nodes()?.contains_key(&joined.node) {
         return Err(Stop::Rejected("node_already_joined"));
     }
-    view.put_node(NodeRow { node: joined.node.clone(), marker_id: joined.marker_id, joined_seq: n });
-    view.add_backfill(Backfill { node: joined.node.clone(), seq: n });
+    view.put_node(NodeRow { node: joined.node.clone(), marker_id: joined.marker_id, joined_seq: n, marker_seq: n });
+    view.add_bulk(Bulk::Join { node: joined.node.clone(), seq: n });
     Ok(Decision::default())
 }

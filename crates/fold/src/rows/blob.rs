@@ -56,6 +56,8 @@ pub struct NodeRow {
     pub marker_id: MarkerId,
     /// Sequence of its NodeJoined.
     pub joined_seq: u64,
+    /// Sequence of the event that gave it its marker: its NodeJoined, or its last NodeWiped.
+    pub marker_seq: u64,
 }
 
 /// The state of a blob on a node. A pair without a row is not placed.

@@ -1,10 +1,10 @@
 //! Changes. They cannot fail: whoever makes them has looked up every row that they touch.
 
-use proto::{BlobId, FolderId, Segment};
+use proto::{BlobId, FolderId, NodeId, Segment};
 use time::OffsetDateTime;
 
 use crate::View;
-use crate::changes::Backfill;
+use crate::changes::Bulk;
 use crate::rows::{BlobRow, EventRow, FolderRow, NameRow, NodeRow, SpaceRow, Target};
 
 impl View {
@@ -69,11 +69,16 @@ impl View {
         self.nodes.get_or_insert_default().insert(row.node.clone(), row);
     }
 
+    /// The node is deleted by the [`Bulk::Retire`] that goes with this.
+    pub(crate) fn remove_node(&mut self, node: &NodeId) {
+        self.nodes.get_or_insert_default().remove(node);
+    }
+
     pub(crate) fn add_event(&mut self, row: EventRow) {
         self.events.push(row);
     }
 
-    pub(crate) fn add_backfill(&mut self, backfill: Backfill) {
-        self.backfills.push(backfill);
+    pub(crate) fn add_bulk(&mut self, bulk: Bulk) {
+        self.bulk.push(bulk);
     }
 }

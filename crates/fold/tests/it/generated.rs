@@ -4,14 +4,16 @@
 use fold::rows::Target;
 use proptest::prelude::*;
 use proto::{
-    BlobCondemned, BlobErased, BlobErasureOrdered, BlobId, ErasedBlob, Fact, FileCopied, FileDeleted, FileId,
-    FileMoved, FileUndeleted, FileUploaded, FolderCreated, FolderDeleted, FolderId, Item, NodeJoined, OnConflict, Path,
-    PruneReason, PrunedVersion, ReplicaStored, ReplicationParked, RetentionSet, SpaceCreated, SpaceDeleted, SpaceId,
-    SpaceName, SpaceRenamed, StoredReplica, Trash, VersionId, VersionRestored, VersionsPruned,
+    BlobCondemned, BlobErasureOrdered, BlobId, Fact, FileCopied, FileDeleted, FileId, FileMoved, FileUndeleted,
+    FileUploaded, FolderCreated, FolderDeleted, FolderId, Item, MarkerId, OnConflict, Orphan, Path, PruneReason,
+    PrunedVersion, RetentionSet, Sha256Digest, SpaceCreated, SpaceDeleted, SpaceId, SpaceName, SpaceRenamed, Trash,
+    VersionId, VersionRestored, VersionsPruned,
 };
 
-use crate::journal::{event_id, marker};
+use crate::journal::{blob_id, event_id, marker};
 use crate::world::World;
+
+mod nodes;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Verb {
@@ -31,6 +33,10 @@ pub(crate) enum Verb {
     Erase,
     Stored,
     Parked,
+    Lost,
+    Redrive,
+    Wipe,
+    Retire,
     Join,
     CreateSpace,
     RenameSpace,
@@ -57,10 +63,10 @@ const NODES: [&str; 5] = ["node-a", "node-b", "node-c", "node-d", "node-x"];
 const SPACES: [&str; 4] = ["main", "team", "recovered", "other"];
 
 /// Each as often as it stands here.
-const VERBS: [Verb; 45] = {
+const VERBS: [Verb; 49] = {
     use Verb::{
-        Condemn, Copy, CreateFolder, CreateSpace, Delete, DeleteFolder, Erase, Garbage, Instant, Join, Move, Order,
-        Parked, Prune, Restore, Retain, Stored, Undelete, Upload,
+        Condemn, Copy, CreateFolder, CreateSpace, Delete, DeleteFolder, Erase, Garbage, Instant, Join, Lost, Move,
+        Order, Parked, Prune, Redrive, Restore, Retain, Stored, Undelete, Upload, Wipe,
     };
     [
         Upload,
@@ -105,13 +111,17 @@ const VERBS: [Verb; 45] = {
         Erase,
         Stored,
         Parked,
+        Lost,
+        Lost,
+        Redrive,
+        Wipe,
         Join,
         CreateSpace,
         Garbage,
     ]
 };
-/// Rare, since not much happens in a space that is gone.
-const RARE: [Verb; 2] = [Verb::RenameSpace, Verb::DeleteSpace];
+/// Rare, since not much happens in a space, or on a node, that is gone.
+const RARE: [Verb; 3] = [Verb::RenameSpace, Verb::DeleteSpace, Verb::Retire];
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     let verb = prop_oneof![40 => prop::sample::select(&VERBS[..]), 1 => prop::sample::select(&RARE[..])];
@@ -166,9 +176,13 @@ pub(crate) fn fact(world: &World, step: &Step) -> Option<Fact> {
             Fact::RetentionSet(RetentionSet { space_id, space, keep_versions, keep_days: None })
         }
         Verb::Prune => Fact::VersionsPruned(around.prune()),
-        Verb::Condemn => Fact::BlobCondemned(BlobCondemned { blob_ids: around.blobs(step.pick) }),
+        Verb::Condemn => {
+            let orphans = if step.condition == 2 { vec![around.orphan()] } else { Vec::new() };
+            Fact::BlobCondemned(BlobCondemned { blob_ids: around.blobs(step.pick), orphans })
+        }
         Verb::Order => Fact::BlobErasureOrdered(BlobErasureOrdered { blob_ids: around.blobs(step.pick) }),
-        Verb::Join | Verb::Stored | Verb::Parked | Verb::Erase => around.of_node(),
+        Verb::Join | Verb::Wipe | Verb::Retire => around.of_disk(),
+        Verb::Stored | Verb::Parked | Verb::Lost | Verb::Redrive | Verb::Erase => around.of_node(),
         Verb::RenameSpace | Verb::DeleteSpace | Verb::CreateFolder => around.of_space(),
         Verb::Delete | Verb::DeleteFolder | Verb::Undelete | Verb::Move | Verb::Copy | Verb::Restore => {
             around.of_item()
@@ -333,29 +347,20 @@ impl<'a> Around<'a> {
         self.world.store.blobs.keys().copied().skip(from % 2).step_by(2).collect()
     }
 
-    fn of_node(&self) -> Fact {
+    /// A blob that may be known, or be uploaded later.
+    fn orphan(&self) -> Orphan {
+        let n = self.world.last_seq() + self.step.pick as u64 % 4;
+        let (blob_id, sha256) = (blob_id(n.into()), Sha256Digest::of(&n.to_be_bytes()));
         let node = self.step.node.parse().unwrap();
-        let marker_id = if self.step.condition == 3 { marker("another") } else { marker(self.step.node) };
-        let cause = self.world.last_seq().saturating_sub(u64::from(self.step.condition) * 4);
-        let blobs = self.blobs(self.step.pick);
-        match self.step.verb {
-            Verb::Stored => {
-                let replicas = blobs.into_iter().map(|blob_id| StoredReplica { blob_id, cause }).collect();
-                Fact::ReplicaStored(ReplicaStored { node, marker_id, replicas })
-            }
-            Verb::Parked => {
-                let blob_id = blobs.first().copied().unwrap_or(BlobId::new(uuid::Uuid::nil()));
-                let (attempts, reason) = (5, "the node refuses the key".to_owned());
-                Fact::ReplicationParked(ReplicationParked { node, marker_id, blob_id, cause, attempts, reason })
-            }
-            Verb::Erase => {
-                let blobs = blobs.into_iter().map(|blob_id| ErasedBlob { blob_id, cause }).collect();
-                Fact::BlobErased(BlobErased { node, marker_id, blobs })
-            }
-            _ => {
-                let (endpoint, bucket) = ("http://127.0.0.1:1".to_owned(), "highwater".to_owned());
-                Fact::NodeJoined(NodeJoined { node, marker_id, endpoint, bucket })
-            }
+        Orphan { blob_id, size_bytes: 5, sha256, space_id: self.space_id, node }
+    }
+
+    /// The marker that the node has by now, or a wrong one.
+    fn marker(&self) -> MarkerId {
+        let row = self.world.store.nodes.get(&self.step.node.parse().unwrap());
+        match row {
+            Some(row) if self.step.condition != 3 => row.marker_id,
+            _ => marker("another"),
         }
     }
 }

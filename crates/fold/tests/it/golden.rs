@@ -13,12 +13,12 @@ use std::path::PathBuf;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use proto::{
-    BlobCondemned, BlobErased, BlobErasureOrdered, ErasedBlob, Fact, FileMoved, OnConflict, Recorded, Sha256Digest,
-    Trash,
+    BlobCondemned, BlobErased, BlobErasureOrdered, ErasedBlob, Fact, FileMoved, NodeId, NodeRetired, NodeWiped,
+    OnConflict, Orphan, Recorded, ReplicaLost, ReplicaStored, ReplicationRedriven, Sha256Digest, StoredReplica, Trash,
 };
 
 use crate::generated::{play, step};
-use crate::journal::{Journal, main_space, marker};
+use crate::journal::{Journal, blob_id, main_space, marker};
 use crate::store::Store;
 use crate::world::{World, create_folder, create_space, delete_space, instant, rename_space, retain, undelete};
 
@@ -83,7 +83,7 @@ fn retention_and_erasure() {
             world.prune(&[(first, file, None), (current, file, None), (content, trashed, Some(Trash::File(trashed)))]);
         world.when(Fact::VersionsPruned(prune)).applied();
         let blob_ids: Vec<_> = world.store.blobs.keys().copied().collect();
-        world.when(Fact::BlobCondemned(BlobCondemned { blob_ids: blob_ids.clone() })).applied();
+        world.when(Fact::BlobCondemned(BlobCondemned { blob_ids: blob_ids.clone(), orphans: Vec::new() })).applied();
         world.when(Fact::BlobErasureOrdered(BlobErasureOrdered { blob_ids })).applied();
         let cause = world.last_seq();
         for node in ["node-a", "node-b", "node-c"] {
@@ -91,6 +91,43 @@ fn retention_and_erasure() {
             let node = node.parse().unwrap();
             world.when(Fact::BlobErased(BlobErased { node, marker_id, blobs })).applied();
         }
+        world
+    });
+}
+
+#[test]
+fn disks_that_are_lost_and_nodes_that_leave() {
+    check("wiped_and_retired", || {
+        let mut world = World::with(&["a", "b"]);
+        let [a, b] = ["a", "b"].map(|path| world.store.versions[&world.version(path)].blob_id.unwrap());
+        let node = |name: &str| name.parse::<NodeId>().unwrap();
+        let (old_marker_id, marker_id) = (marker("node-b"), marker("node-b, the second disk"));
+        let wiped = NodeWiped { node: node("node-b"), old_marker_id, marker_id };
+        world.when(Fact::NodeWiped(wiped.clone())).applied();
+        let cause = world.last_seq();
+        world.when(Fact::NodeWiped(wiped)).rejected("marker_outdated");
+        let replicas = vec![StoredReplica { blob_id: a, cause: cause - 1 }, StoredReplica { blob_id: b, cause }];
+        world.when(Fact::ReplicaStored(ReplicaStored { node: node("node-b"), marker_id, replicas })).applied();
+        let lost = ReplicaLost {
+            node: node("node-a"),
+            marker_id: marker("node-a"),
+            evaluated_at: world.last_seq(),
+            reason: "it is not there".to_owned(),
+            replicas: world.wanted(&[a, b]),
+        };
+        world.when(Fact::ReplicaLost(lost)).applied();
+        let replicas = world.wanted(&[a]);
+        world.when(Fact::ReplicationRedriven(ReplicationRedriven { node: node("node-b"), replicas })).applied();
+        let sha256 = Sha256Digest::of(b"found");
+        let orphan =
+            Orphan { blob_id: blob_id(77), size_bytes: 5, sha256, space_id: main_space(), node: node("node-c") };
+        world.when(Fact::BlobCondemned(BlobCondemned { blob_ids: vec![a], orphans: vec![orphan] })).applied();
+        world.when(Fact::BlobErasureOrdered(BlobErasureOrdered { blob_ids: vec![blob_id(77)] })).applied();
+        world.when(Fact::BlobErasureOrdered(BlobErasureOrdered { blob_ids: vec![blob_id(77)] })).applied();
+        let retired = NodeRetired { node: node("node-c"), marker_id: marker("node-c") };
+        world.when(Fact::NodeRetired(retired.clone())).applied();
+        world.when(Fact::NodeRetired(retired)).rejected("node_unknown");
+        world.uploaded("c");
         world
     });
 }

@@ -5,6 +5,7 @@ mod deletes;
 mod erasure;
 mod folders;
 mod moves;
+mod nodes;
 mod retention;
 mod spaces;
 mod uploads;

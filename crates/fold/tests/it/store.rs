@@ -6,7 +6,7 @@ use fold::rows::{
     BlobRow, BlobState, EventRow, FileRow, FolderRow, NameRow, NodeRow, Outcome, ReceiptRow, ReplicaRow, ReplicaState,
     SpaceRow, Target, VersionRow,
 };
-use fold::{Backfill, Changes, Input, Key, View};
+use fold::{Bulk, Changes, Input, Key, View};
 use proto::{BlobId, DecodeError, EventId, FileId, FolderId, NodeId, Path, Recorded, Segment, SpaceId, VersionId};
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -189,10 +189,18 @@ impl Store {
             assert!(self.receipts.insert(row.event_id, row).is_none(), "a receipt is written once");
         }
         self.events.extend(changes.events);
-        changes.backfills.into_iter().for_each(|backfill| self.backfill(backfill));
+        changes.bulk.into_iter().for_each(|bulk| self.bulk(bulk));
     }
 
-    fn backfill(&mut self, Backfill { node, seq }: Backfill) {
+    fn bulk(&mut self, bulk: Bulk) {
+        match bulk {
+            Bulk::Join { node, seq } => self.join(&node, seq),
+            Bulk::Wipe { node, seq } => self.wipe(&node, seq),
+            Bulk::Retire { node, seq } => self.retire(&node, seq),
+        }
+    }
+
+    fn join(&mut self, node: &NodeId, seq: u64) {
         for blob_id in self.blobs.values().filter(|row| row.state == BlobState::Live).map(|row| &row.blob_id) {
             self.replicas.entry((*blob_id, node.clone())).or_insert_with(|| ReplicaRow {
                 blob_id: *blob_id,
@@ -203,6 +211,28 @@ impl Store {
                 attempts: 0,
                 reason: None,
             });
+        }
+    }
+
+    fn wipe(&mut self, node: &NodeId, seq: u64) {
+        for row in self.replicas.values_mut().filter(|row| row.node == *node) {
+            if !matches!(row.state, ReplicaState::Erasing | ReplicaState::Erased) {
+                let (state, reason) = (ReplicaState::Pending, Some("node_wiped".to_owned()));
+                *row = ReplicaRow { state, seq, fence_seq: seq, attempts: 0, reason, ..row.clone() };
+            }
+        }
+    }
+
+    fn retire(&mut self, node: &NodeId, seq: u64) {
+        self.replicas.retain(|_, row| row.node != *node);
+        self.nodes.remove(node);
+        let waits = |blob: &BlobRow| {
+            self.replicas.values().any(|row| row.blob_id == blob.blob_id && row.state != ReplicaState::Erased)
+        };
+        let ended: Vec<_> =
+            self.blobs.values().filter(|row| row.state == BlobState::Erasing && !waits(row)).cloned().collect();
+        for row in ended {
+            self.blobs.insert(row.blob_id, BlobRow { state: BlobState::Erased, state_seq: seq, ..row });
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use fold::rows::{Outcome, ReceiptRow, Target};
 use proto::{
-    EventId, Fact, FileCopied, FileDeleted, FileId, FileMoved, FileUndeleted, FileUploaded, FolderCreated,
+    BlobId, EventId, Fact, FileCopied, FileDeleted, FileId, FileMoved, FileUndeleted, FileUploaded, FolderCreated,
     FolderDeleted, FolderId, Item, OnConflict, PruneReason, PrunedVersion, RetentionSet, Sha256Digest, SpaceCreated,
-    SpaceDeleted, SpaceId, SpaceName, SpaceRenamed, Trash, VersionId, VersionRestored, VersionsPruned,
+    SpaceDeleted, SpaceId, SpaceName, SpaceRenamed, Trash, VersionId, VersionRestored, VersionsPruned, WantedCopy,
 };
 
 use crate::journal::{Journal, blob_id, event_id, main_space, marker};
@@ -172,6 +172,22 @@ impl World {
         let fact = self.upload(path);
         self.when(Fact::FileUploaded(fact.clone())).applied();
         fact
+    }
+
+    /// Copies of these blobs, as the first node has them; none of what is not known.
+    pub(crate) fn wanted(&self, blobs: &[BlobId]) -> Vec<WantedCopy> {
+        let known = blobs.iter().filter_map(|blob_id| self.store.blobs.get(blob_id));
+        let wanted = known.map(|row| WantedCopy {
+            blob_id: row.blob_id,
+            size_bytes: row.size_bytes,
+            sha256: row.sha256,
+            slices_sha256: row.slices_sha256,
+            slice_bytes: row.slice_bytes,
+            space_id: row.space_id,
+            event_id: event_id(row.first_seq.into()),
+            source: "node-a".parse().unwrap(),
+        });
+        wanted.collect()
     }
 
     /// All that is not current of these versions goes, as of now.

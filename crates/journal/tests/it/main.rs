@@ -9,5 +9,6 @@ mod init;
 mod kill;
 mod kv;
 mod publish;
+mod refills;
 mod replay;
 mod safety;

@@ -1,8 +1,8 @@
 //! Versions, their content, and where it is.
 
-use fold::Backfill;
+use fold::Bulk;
 use fold::rows::{BlobRow, NodeRow, ReplicaRow, VersionRow};
-use proto::{BlobId, VersionId};
+use proto::{BlobId, NodeId, VersionId};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -70,13 +70,15 @@ pub(super) async fn save_blobs(conn: &mut PgConnection, rows: &[BlobRow]) -> Res
 
 pub(super) async fn save_nodes(conn: &mut PgConnection, rows: &[NodeRow]) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "INSERT INTO nodes AS t (node, marker_id, joined_seq)
-         SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[])
-         ON CONFLICT (node) DO UPDATE SET marker_id = excluded.marker_id, joined_seq = excluded.joined_seq
-         WHERE t.joined_seq <= excluded.joined_seq",
+        "INSERT INTO nodes AS t (node, marker_id, joined_seq, marker_seq)
+         SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[])
+         ON CONFLICT (node) DO UPDATE
+         SET marker_id = excluded.marker_id, joined_seq = excluded.joined_seq, marker_seq = excluded.marker_seq
+         WHERE t.marker_seq <= excluded.marker_seq",
         &column(rows, |row| row.node.to_string()),
         &column(rows, |row| row.marker_id.uuid()),
         &column(rows, |row| number(row.joined_seq)),
+        &column(rows, |row| number(row.marker_seq)),
     )
     .execute(conn)
     .await?;
@@ -105,16 +107,51 @@ pub(super) async fn save_replicas(conn: &mut PgConnection, rows: &[ReplicaRow]) 
     Ok(())
 }
 
-/// Every live blob that has no row for the node gets one, pending.
-pub(super) async fn fill(conn: &mut PgConnection, backfill: &Backfill) -> Result<(), sqlx::Error> {
-    // The one statement that reads a whole table.
+/// What the catalog alone can change, since it is too much for a view.
+pub(super) async fn save_bulk(conn: &mut PgConnection, bulk: &Bulk) -> Result<(), sqlx::Error> {
+    // The only statements that go through whole tables.
     sqlx::query!("SELECT set_config('enable_seqscan', 'on', true)").fetch_one(&mut *conn).await?;
+    match bulk {
+        Bulk::Join { node, seq } => join(conn, node, *seq).await,
+        Bulk::Wipe { node, seq } => wipe(conn, node, *seq).await,
+        Bulk::Retire { node, seq } => retire(conn, node, *seq).await,
+    }
+}
+
+async fn join(conn: &mut PgConnection, node: &NodeId, seq: u64) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO replicas (blob_id, node, state, seq, fence_seq, attempts, reason)
          SELECT blob_id, $1, 'pending', $2, 0, 0, NULL FROM blobs WHERE state = 'live'
          ON CONFLICT (blob_id, node) DO NOTHING",
-        backfill.node.as_str(),
-        number(backfill.seq),
+        node.as_str(),
+        number(seq),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn wipe(conn: &mut PgConnection, node: &NodeId, seq: u64) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE replicas
+         SET state = 'pending', seq = $2, fence_seq = $2, attempts = 0, reason = 'node_wiped'
+         WHERE node = $1 AND state IN ('pending', 'stored', 'parked', 'lost') AND seq < $2",
+        node.as_str(),
+        number(seq),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn retire(conn: &mut PgConnection, node: &NodeId, seq: u64) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM replicas WHERE node = $1", node.as_str()).execute(&mut *conn).await?;
+    sqlx::query!("DELETE FROM nodes WHERE node = $1", node.as_str()).execute(&mut *conn).await?;
+    sqlx::query!(
+        "UPDATE blobs AS b SET state = 'erased', state_seq = $1
+         WHERE b.state = 'erasing'
+             AND NOT EXISTS (SELECT FROM replicas AS r WHERE r.blob_id = b.blob_id AND r.state <> 'erased')",
+        number(seq),
     )
     .execute(conn)
     .await?;

@@ -12,7 +12,7 @@ use crate::world::World;
 const NODES: [&str; 3] = ["node-a", "node-b", "node-c"];
 
 fn condemn(blobs: &[BlobId]) -> Fact {
-    Fact::BlobCondemned(BlobCondemned { blob_ids: blobs.to_vec() })
+    Fact::BlobCondemned(BlobCondemned { blob_ids: blobs.to_vec(), orphans: Vec::new() })
 }
 
 fn order(blobs: &[BlobId]) -> Fact {
@@ -76,6 +76,29 @@ fn an_order_is_for_condemned_blobs() {
     assert_eq!(states(&world, used), (BlobState::Live, vec![Stored, Pending, Pending]));
     let fence = world.store.replicas[&(unused, "node-a".parse().unwrap())].fence_seq;
     assert_eq!(fence, world.last_seq());
+    world.when(order(&[used])).rejected("not_condemned");
+}
+
+#[test]
+fn an_order_that_comes_again_is_for_the_nodes_that_have_not_obeyed() {
+    use ReplicaState::{Erased, Erasing};
+    let (mut world, unused, _) = world();
+    world.when(condemn(&[unused])).applied();
+    world.when(order(&[unused])).applied();
+    let first = world.last_seq();
+    world.when(erased("node-a", &[unused], first)).applied();
+    let done = world.store.replicas[&(unused, "node-a".parse().unwrap())].clone();
+    world.when(order(&[unused])).applied();
+    let again = world.last_seq();
+    assert_eq!(states(&world, unused), (BlobState::Erasing, vec![Erased, Erasing, Erasing]));
+    assert_eq!(world.store.replicas[&(unused, "node-a".parse().unwrap())], done, "what is erased stays as it is");
+    let row = &world.store.replicas[&(unused, "node-b".parse().unwrap())];
+    assert_eq!((row.seq, row.fence_seq, row.attempts), (again, again, 0));
+    world.when(erased("node-b", &[unused], first)).applied();
+    assert_eq!(states(&world, unused).1[1], Erasing, "asked for before the second order");
+    world.when(erased("node-b", &[unused], again)).applied();
+    world.when(erased("node-c", &[unused], again)).applied();
+    assert_eq!(states(&world, unused), (BlobState::Erased, vec![Erased; 3]));
     world.when(order(&[unused])).rejected("not_condemned");
 }
 

@@ -1,0 +1,207 @@
+//! Which disk each node has, as the journal tells.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use proto::{DecodeError, Fact, Kind, MarkerId, NodeId, Recorded};
+use tokio::sync::Mutex;
+
+use crate::error::Error;
+use crate::journal::Journal;
+
+/// The kinds of events that say something about the disks of nodes.
+const KINDS: [Kind; 3] = [Kind::NodeJoined, Kind::NodeWiped, Kind::NodeRetired];
+
+/// The nodes that are part of the cluster, with the markers of their disks; read from the journal by the rules of the
+/// fold, which are few and never change: a node joins once with a marker, since the event's id is made of that, and is
+/// wiped or retired only by its present marker.
+#[derive(Debug)]
+pub struct Markers {
+    journal: Journal,
+    state: Mutex<State>,
+}
+
+/// Answers the marker that a node should carry, if it is another than the one that was found.
+pub type Judge = Arc<dyn Fn(NodeId, MarkerId) -> Pin<Box<dyn Future<Output = Option<MarkerId>> + Send>> + Send + Sync>;
+
+/// The disk of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// Its marker.
+    pub marker_id: MarkerId,
+    /// Sequence number of the event that brought it. Whatever was asked of the node before is done by the refill that
+    /// this event asks for.
+    pub since: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    disks: BTreeMap<NodeId, Disk>,
+    /// Markers of nodes that were retired: those disks never join again.
+    retired: BTreeSet<MarkerId>,
+    /// Everything up to this event is in `disks`.
+    read_to: u64,
+}
+
+// === impl Markers ===
+
+impl Markers {
+    /// Knows nothing before the first [`Self::refresh`].
+    pub fn new(journal: Journal) -> Self {
+        Self { journal, state: Mutex::default() }
+    }
+
+    /// Reads what is new in the journal: one question for each of three kinds when there is nothing.
+    pub async fn refresh(&self) -> Result<(), Error> {
+        let mut state = self.state.lock().await;
+        let mut next = [None, None, None];
+        loop {
+            // Asked again whenever something was found: of two kinds, the one asked first may have got an earlier event
+            // since.
+            for (found, kind) in next.iter_mut().zip(KINDS) {
+                if found.is_none() {
+                    *found = self.journal.next_of(kind, state.read_to + 1).await?;
+                }
+            }
+            let first = |next: &[Option<Recorded>; 3]| {
+                let places = next.iter().enumerate().filter_map(|(i, found)| Some((found.as_ref()?.n, i)));
+                places.min().map(|(_, i)| i)
+            };
+            let Some(candidate) = first(&next) else { return Ok(()) };
+            // What comes before the candidate is in the journal by now.
+            for i in (0..KINDS.len()).filter(|i| *i != candidate) {
+                if next[i].is_none() {
+                    next[i] = self.journal.next_of(KINDS[i], state.read_to + 1).await?;
+                }
+            }
+            let Some(recorded) = first(&next).and_then(|i| next[i].take()) else { return Ok(()) };
+            state.read(&recorded);
+        }
+    }
+
+    /// The disk of a node that is part of the cluster, as of the last refresh.
+    pub async fn get(&self, node: &NodeId) -> Option<Disk> {
+        self.state.lock().await.disks.get(node).copied()
+    }
+
+    /// Whether a node is no part of the cluster, as of the last refresh: it never joined, or was retired.
+    pub async fn is_gone(&self, node: &NodeId) -> bool {
+        let state = self.state.lock().await;
+        state.read_to > 0 && !state.disks.contains_key(node)
+    }
+
+    /// Whether the disk with this marker was a node's that was retired, as of the last refresh.
+    pub async fn was_retired(&self, marker_id: MarkerId) -> bool {
+        self.state.lock().await.retired.contains(&marker_id)
+    }
+
+    /// [`Self::other`] as a function, for those who look at the nodes.
+    pub fn judge(self: &Arc<Self>) -> Judge {
+        let markers = Arc::clone(self);
+        Arc::new(move |node, found| {
+            let markers = Arc::clone(&markers);
+            Box::pin(async move { markers.other(&node, found).await })
+        })
+    }
+
+    /// The marker that `node` should carry, if that is another than `found`. Asks the journal before it says so; `None`
+    /// too while the journal cannot be asked.
+    pub async fn other(&self, node: &NodeId, found: MarkerId) -> Option<MarkerId> {
+        let is_other = |disk: Option<Disk>| disk.map(|disk| disk.marker_id).filter(|known| *known != found);
+        is_other(self.get(node).await)?;
+        if let Err(error) = self.refresh().await {
+            tracing::debug!(node.id = %node, "cannot ask for the marker of node {node} now: {error}");
+            return None;
+        }
+        is_other(self.get(node).await)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn read(&mut self, recorded: &Recorded) {
+        self.read_to = recorded.n;
+        match recorded.decode() {
+            Ok(event) => self.apply(recorded.n, event.fact),
+            // As in the fold: it changes nothing.
+            Err(DecodeError::Undecodable { .. }) => {}
+            Err(unknown) => tracing::warn!(seq = recorded.n, "event {} is passed over: {unknown}", recorded.n),
+        }
+    }
+
+    fn apply(&mut self, n: u64, fact: Fact) {
+        match fact {
+            Fact::NodeJoined(joined) if self.retired.contains(&joined.marker_id) => {}
+            Fact::NodeJoined(joined) => {
+                self.disks.entry(joined.node).or_insert(Disk { marker_id: joined.marker_id, since: n });
+            }
+            Fact::NodeWiped(wiped) => {
+                if let Some(disk) = self.disks.get_mut(&wiped.node)
+                    && disk.marker_id == wiped.old_marker_id
+                {
+                    *disk = Disk { marker_id: wiped.marker_id, since: n };
+                }
+            }
+            Fact::NodeRetired(retired) => {
+                let is_known = self.disks.get(&retired.node).is_some_and(|disk| disk.marker_id == retired.marker_id);
+                if is_known && self.disks.len() > 1 {
+                    self.disks.remove(&retired.node);
+                    self.retired.insert(retired.marker_id);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::{NodeJoined, NodeRetired, NodeWiped};
+
+    use super::*;
+
+    fn marker(n: u8) -> MarkerId {
+        format!("00000000-0000-4000-8000-0000000000{n:02x}").parse().unwrap()
+    }
+
+    fn node() -> NodeId {
+        "node-a".parse().unwrap()
+    }
+
+    fn joined(node: &str, n: u8) -> Fact {
+        let node = node.parse().unwrap();
+        Fact::NodeJoined(NodeJoined { node, marker_id: marker(n), endpoint: String::new(), bucket: String::new() })
+    }
+
+    fn wiped(old: u8, new: u8) -> Fact {
+        Fact::NodeWiped(NodeWiped { node: node(), old_marker_id: marker(old), marker_id: marker(new) })
+    }
+
+    fn retired(n: u8) -> Fact {
+        Fact::NodeRetired(NodeRetired { node: node(), marker_id: marker(n) })
+    }
+
+    fn after(facts: Vec<Fact>) -> Option<(MarkerId, u64)> {
+        let mut state = State::default();
+        (1..).zip(facts).for_each(|(n, fact)| state.apply(n, fact));
+        state.disks.get(&node()).map(|disk| (disk.marker_id, disk.since))
+    }
+
+    #[test]
+    fn the_rules_are_those_of_the_fold() {
+        let other = || joined("node-b", 9);
+        assert_eq!(after(vec![wiped(1, 2)]), None);
+        assert_eq!(after(vec![joined("node-a", 1), joined("node-a", 2)]), Some((marker(1), 1)));
+        assert_eq!(after(vec![joined("node-a", 1), wiped(1, 2)]), Some((marker(2), 2)));
+        assert_eq!(after(vec![joined("node-a", 1), wiped(3, 2)]), Some((marker(1), 1)));
+        assert_eq!(after(vec![joined("node-a", 1), retired(1)]), Some((marker(1), 1)));
+        assert_eq!(after(vec![joined("node-a", 1), other(), retired(2)]), Some((marker(1), 1)));
+        let left = || vec![joined("node-a", 1), other(), retired(1)];
+        assert_eq!(after([left(), vec![joined("node-a", 1)]].concat()), None, "the same disk does not come back");
+        assert_eq!(after([left(), vec![joined("node-a", 2)]].concat()), Some((marker(2), 4)));
+        assert_eq!(after(vec![joined("node-a", 1), other(), retired(1)]), None);
+        assert_eq!(after(vec![joined("node-a", 1), other(), retired(1), joined("node-a", 3)]), Some((marker(3), 4)));
+    }
+}
