@@ -65,6 +65,15 @@ pub struct Config {
     /// For an answer to a read to begin, and between two pieces of its body.
     #[serde(with = "duration")]
     pub read_timeout: Duration,
+    /// A node that has not begun to answer a read after the average of its times and four mean deviations, but at least
+    /// after this, has another one asked too. Nodes that are all faster than this count as equally fast.
+    #[serde(with = "duration")]
+    pub hedge_after_min: Duration,
+    /// The same for a node of which no time is known, and for one that falls silent in the middle of a slice.
+    #[serde(with = "duration")]
+    pub hedge_after: Duration,
+    /// At most so many of a hundred slices are asked of a second node like that; a few may come in a row. 0 for none.
+    pub hedge_percent: u8,
     /// For any other request; a body adds the time it takes at `min_bytes_per_second`.
     #[serde(with = "duration")]
     pub operation_timeout: Duration,
@@ -182,6 +191,9 @@ impl Default for Config {
             copy_memory: 32 * 1024 * 1024,
             connect_timeout: Duration::from_secs(2),
             read_timeout: Duration::from_secs(10),
+            hedge_after_min: Duration::from_millis(50),
+            hedge_after: Duration::from_millis(500),
+            hedge_percent: 10,
             operation_timeout: Duration::from_secs(20),
             min_bytes_per_second: 256 * 1024,
             pool_idle_timeout: Duration::from_secs(20),
@@ -224,11 +236,16 @@ impl Validate for Config {
         let times = [
             ("connect_timeout", self.connect_timeout),
             ("read_timeout", self.read_timeout),
+            ("hedge_after_min", self.hedge_after_min),
+            ("hedge_after", self.hedge_after),
             ("operation_timeout", self.operation_timeout),
             ("health_interval", self.health_interval),
         ];
         let zero = times.into_iter().filter(|(_, time)| time.is_zero());
         faults.extend(zero.map(|(key, _)| Fault::new(key, "must be longer than zero")));
+        if self.hedge_percent > 100 {
+            faults.push(Fault::new("hedge_percent", "must be at most 100"));
+        }
         if self.retry.max_elapsed.is_none() {
             faults.push(Fault::new("retry.max_elapsed", "must be set: somebody waits for the upload"));
         }

@@ -31,6 +31,8 @@ pub struct CopyOptions {
     /// Nobody tried this copy before: the target is not asked whether it has the blob, which would cost as much as
     /// reading it.
     pub first_attempt: bool,
+    /// What is on the target is known or feared to be wrong: it is written again, whatever the target says about it.
+    pub overwrite: bool,
     /// Until then nobody can have ordered to erase the blob. A copy that is completed later looks whether that happened
     /// on the target meanwhile, and undoes itself if so.
     pub safe_until: OffsetDateTime,
@@ -104,7 +106,8 @@ pub async fn copy(
         // What comes again may be old: then bytes that would only be deleted need not be copied.
         job.undo_if_erased().await?;
     }
-    let already_there = !options.first_attempt && job.is_there().await.map_err(|error| CopyError::at(target, error))?;
+    let is_asked = !options.first_attempt && !options.overwrite;
+    let already_there = is_asked && job.is_there().await.map_err(|error| CopyError::at(target, error))?;
     let sources = Sources::new(nodes, sources, target.id());
     if !already_there && let Err(error) = job.run(&sources).await {
         return Err(job.why(error, &sources).await);
@@ -223,7 +226,7 @@ impl Job<'_> {
         let (key, meta) = (blob.blob_id.key(), self.meta.entries(blob.blob_id));
         let content = Content { key: &key, range: None, len: blob.size_bytes, digest: blob.sha256 };
         let checksum = Some(Checksum::Sha256(blob.sha256));
-        let mut copied = self.nodes.recent().takes(blob.size_bytes) && {
+        let mut copied = self.may_share() && {
             let object = |body| Object { key: &key, body, len: content.len, meta: &meta, checksum };
             self.copy_known(sources, &content, verifies, object).await?
         };
@@ -250,6 +253,14 @@ impl Job<'_> {
             return Err(sources.verdict());
         }
         if verifies { Ok(()) } else { read_back(target, blob, digests).await.map_err(at_target) }
+    }
+
+    /// Whether bytes in memory may be used: only for a copy that nobody tried before, of a blob that nobody can have erased
+    /// yet. Any other must find its bytes on a node, so that what is on none does not come back.
+    fn may_share(self) -> bool {
+        let CopyOptions { first_attempt, overwrite, safe_until } = self.options;
+        let is_new = first_attempt && !overwrite && self.target.clock().now() <= safe_until;
+        is_new && self.nodes.recent().takes(self.blob.size_bytes)
     }
 
     /// Copies a small blob from memory, where another copy of it may have put it just now. False when it could not be read

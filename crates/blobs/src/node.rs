@@ -14,16 +14,25 @@ use proto::{ClusterId, MarkerId, NodeId, Sha256Digest};
 use runtime::clock::Clock;
 use runtime::config::read_secret;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::{Body, Pieces};
 use crate::breaker::{Breaker, Kind};
 use crate::checksum::Checksum;
+use crate::pace::Pace;
 use crate::probe::Verifies;
 use crate::transport::{Call, Response, Transport, sdk};
 use crate::{Config, Error, Health, MARKER_KEY, Marker, NodeConfig, NodeFault};
 
 mod client;
+mod known;
+mod list;
+
+pub(crate) use known::Known;
+pub use known::OtherMarker;
+pub(crate) use list::listed;
+pub use list::{Listed, Page};
 
 /// The longest marker that is read.
 const MAX_MARKER_BYTES: u64 = 16 * 1024;
@@ -36,9 +45,11 @@ struct Inner {
     identity: NodeConfig,
     config: Config,
     cluster: Option<ClusterId>,
+    known: Known,
     transport: Transport,
     s3: aws_sdk_s3::Client,
     breaker: Breaker,
+    pace: Pace,
     verifies: OnceCell<Verifies>,
     clock: Clock,
 }
@@ -50,26 +61,6 @@ pub struct ObjectHead {
     pub size_bytes: u64,
     /// Its user metadata, names in lower case.
     pub metadata: BTreeMap<String, String>,
-}
-
-/// An object in a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// Its key.
-    pub key: String,
-    /// Its length.
-    pub size_bytes: u64,
-    /// When the node says it was written, as seconds since 1970.
-    pub modified_unix_s: Option<i64>,
-}
-
-/// A page of a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// The objects, in the order of their keys.
-    pub objects: Vec<Listed>,
-    /// What to pass for the next page; `None` at the end.
-    pub next: Option<String>,
 }
 
 /// An object to be written.
@@ -95,8 +86,8 @@ impl Node {
         let transport = Transport::new(&identity, &secret, &config, clock.clone()).map_err(setup)?;
         let s3 = client::new(&identity, &config, &transport);
         let breaker = Breaker::new(identity.id.clone(), config.breaker_faults);
-        let verifies = OnceCell::new();
-        Ok(Self(Arc::new(Inner { identity, config, cluster, transport, s3, breaker, verifies, clock })))
+        let (pace, known, verifies) = (Pace::default(), Known::default(), OnceCell::new());
+        Ok(Self(Arc::new(Inner { identity, config, cluster, known, transport, s3, breaker, pace, verifies, clock })))
     }
 
     /// Its name.
@@ -193,19 +184,6 @@ impl Node {
         found(self.recorded(Kind::Write, self.0.transport.send(call).await)).map(drop)
     }
 
-    /// Up to `max_keys` objects whose keys start with `prefix`, from where the page before ended.
-    pub async fn list(&self, prefix: &str, from: Option<String>, max_keys: u16) -> Result<Page, Error> {
-        let request = self.0.s3.list_objects_v2().bucket(self.bucket()).prefix(prefix);
-        let request = request.max_keys(i32::from(max_keys)).set_continuation_token(from);
-        let page = self.sdk(Kind::Read, prefix, request.send().await)?;
-        let next = if page.is_truncated() == Some(true) { page.next_continuation_token.clone() } else { None };
-        let objects = page.contents.unwrap_or_default().into_iter().filter_map(|object| {
-            let size_bytes = u64::try_from(object.size?).ok()?;
-            Some(Listed { key: object.key?, size_bytes, modified_unix_s: object.last_modified.map(|at| at.secs()) })
-        });
-        Ok(Page { objects: objects.collect(), next })
-    }
-
     /// Reads the marker now, whoever's it is; `None` when the bucket has none.
     pub async fn read_marker(&self) -> Result<Option<Marker>, Error> {
         // Not counted: a marker that can be read says nothing about the node's other work.
@@ -224,10 +202,18 @@ impl Node {
         self.look().await.map(drop)
     }
 
+    /// Whether the bucket is there.
+    pub async fn has_bucket(&self) -> Result<bool, Error> {
+        match self.0.s3.head_bucket().bucket(self.bucket()).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 404) => Ok(false),
+            Err(error) => self.sdk(Kind::Read, self.bucket(), Err(error)),
+        }
+    }
+
     /// Creates the bucket; false when it was there.
     pub async fn ensure_bucket(&self) -> Result<bool, Error> {
-        let head = self.0.s3.head_bucket().bucket(self.bucket()).send().await;
-        if head.is_ok() {
+        if matches!(self.has_bucket().await, Ok(true)) {
             return Ok(false);
         }
         match self.0.s3.create_bucket().bucket(self.bucket()).send().await {
@@ -244,12 +230,20 @@ impl Node {
 
     /// Reads the marker and draws the conclusions: the health check.
     pub(crate) async fn look(&self) -> Result<Option<Marker>, Error> {
+        let asked = Instant::now();
         let read = self.read_marker().await;
+        if read.is_ok() {
+            // So that a node that is asked for nothing else, because it was slow, is found to be fast again.
+            self.0.pace.note(asked.elapsed());
+        }
         match &read {
-            Ok(Some(marker)) => match marker.objection(self.0.cluster, self.id()) {
-                Some(objection) => self.0.breaker.found(Err(objection)),
-                None => self.0.breaker.found(Ok(Some(marker.clone()))),
-            },
+            Ok(Some(marker)) => {
+                let mut objection = marker.objection(self.0.cluster, self.id());
+                if objection.is_none() {
+                    objection = self.0.known.objection(self.id(), marker.marker_id).await;
+                }
+                self.0.breaker.found(objection.map_or_else(|| Ok(Some(marker.clone())), Err));
+            }
             Ok(None) if self.0.cluster.is_some() => {
                 self.0.breaker.found(Err("has no marker: it was never initialised, or was wiped".to_owned()));
             }
@@ -309,6 +303,10 @@ impl Node {
         self.recorded(Kind::Write, self.0.transport.send(call).await).map(drop)
     }
 
+    pub(crate) fn known(&self) -> &Known {
+        &self.0.known
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.0.config
     }
@@ -319,6 +317,11 @@ impl Node {
 
     pub(crate) fn breaker(&self) -> &Breaker {
         &self.0.breaker
+    }
+
+    /// How soon it begins to answer.
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.0.pace
     }
 
     pub(crate) fn transport(&self) -> &Transport {

@@ -1,7 +1,7 @@
 //! All nodes of the cluster.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use proto::{BlobId, ClusterId, NodeId};
@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commit::remove;
 use crate::copy::Recent;
+use crate::node::OtherMarker;
+use crate::pace::Hedges;
 use crate::rank::score;
 use crate::{BlobRef, Config, Error, Health, Node, NodeConfig, ObjectMeta, Read, Upload, Written, multipart};
 
@@ -24,13 +26,28 @@ const BLOBS_PREFIX: &str = "blobs/";
 #[derive(Clone, Debug)]
 pub struct Nodes(Arc<Inner>);
 
+/// How a node stands in the cluster, as far as its user knows; not what it is fit for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    /// It takes its part of the work.
+    #[default]
+    Member,
+    /// It shall be retired: it takes new blobs only when no other node can.
+    Leaving,
+    /// It is no part of the cluster: it takes no new blobs. What is on it can still be read.
+    Gone,
+}
+
 #[derive(Debug)]
 struct Inner {
     nodes: Vec<Node>,
+    /// Of those that are not simply members.
+    standings: RwLock<HashMap<NodeId, Standing>>,
     config: Config,
     send_budget: Arc<Semaphore>,
     recent: Recent,
     prefetch_budget: Arc<Semaphore>,
+    hedges: Arc<Hedges>,
     cancel: CancellationToken,
 }
 
@@ -67,8 +84,22 @@ impl Nodes {
         }
         let send_budget = Arc::new(Semaphore::new(permits(config.send_budget)));
         let prefetch_budget = Arc::new(Semaphore::new(permits(config.prefetch_budget)));
-        let recent = Recent::new(config.copy_memory);
-        Ok(Self(Arc::new(Inner { nodes, config, send_budget, recent, prefetch_budget, cancel })))
+        let (recent, standings) = (Recent::new(config.copy_memory), RwLock::default());
+        let hedges = Arc::new(Hedges::new(config.hedge_percent));
+        let inner = Inner { nodes, standings, config, send_budget, recent, prefetch_budget, hedges, cancel };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// From now on every health check also asks `other` about the marker that it finds, so that an earlier disk of a node
+    /// is refused too. Looks at all nodes once; only the first call counts.
+    pub async fn expect(&self, other: OtherMarker) {
+        let mut looks = JoinSet::new();
+        for node in self.0.nodes.clone() {
+            node.expect(other.clone());
+            // What a look finds is in the breaker afterwards.
+            looks.spawn(async move { node.look().await.map(drop) });
+        }
+        looks.join_all().await;
     }
 
     /// The node of that name.
@@ -85,9 +116,19 @@ impl Nodes {
     /// ones first, and those with a wrong marker last.
     pub fn ranked(&self, blob: BlobId) -> Vec<Node> {
         let mut scored: Vec<_> =
-            self.0.nodes.iter().map(|node| (fitness(node), score(blob, node.id()), node)).collect();
+            self.0.nodes.iter().map(|node| (self.fitness(node), score(blob, node.id()), node)).collect();
         scored.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then(a.2.id().cmp(b.2.id())));
         scored.into_iter().map(|(_, _, node)| node.clone()).collect()
+    }
+
+    /// How a node stands in the cluster; a member, unless it was said otherwise.
+    pub fn standing(&self, id: &NodeId) -> Standing {
+        self.0.standings.read().unwrap_or_else(PoisonError::into_inner).get(id).copied().unwrap_or_default()
+    }
+
+    /// Says how a node stands in the cluster from now on.
+    pub fn set_standing(&self, id: &NodeId, standing: Standing) {
+        self.0.standings.write().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), standing);
     }
 
     /// Begins to write `blob` to one node. Nothing is sent before the first slice is full or the upload is finished.
@@ -132,6 +173,15 @@ impl Nodes {
         total
     }
 
+    fn fitness(&self, node: &Node) -> u8 {
+        match (self.standing(node.id()), node.state()) {
+            (Standing::Gone, _) | (_, Health::WrongMarker { .. }) => 3,
+            (Standing::Member | Standing::Leaving, Health::Unavailable { .. }) => 2,
+            (Standing::Leaving, Health::Healthy) => 1,
+            (Standing::Member, Health::Healthy) => 0,
+        }
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.0.config
     }
@@ -148,17 +198,14 @@ impl Nodes {
         &self.0.prefetch_budget
     }
 
+    /// What may be spent on asking twice.
+    pub(crate) fn hedges(&self) -> &Arc<Hedges> {
+        &self.0.hedges
+    }
+
     /// Cancelled when what is in flight must be let go of.
     pub(crate) fn cancel(&self) -> &CancellationToken {
         &self.0.cancel
-    }
-}
-
-fn fitness(node: &Node) -> u8 {
-    match node.state() {
-        Health::Healthy => 0,
-        Health::Unavailable { .. } => 1,
-        Health::WrongMarker { .. } => 2,
     }
 }
 

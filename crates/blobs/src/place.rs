@@ -4,7 +4,7 @@ use proto::{BlobId, MarkerId};
 
 use crate::checksum::Algorithm;
 use crate::multipart::Multipart;
-use crate::{Error, Health, Node, Nodes, ObjectMeta};
+use crate::{Error, Health, Node, Nodes, ObjectMeta, Standing};
 
 /// The nodes that did not take a blob, and why.
 #[derive(Debug)]
@@ -16,7 +16,9 @@ pub(crate) struct Refusals {
 /// The nodes that may take a blob, best first.
 pub(crate) fn candidates(nodes: &Nodes, blob: BlobId) -> Vec<Node> {
     let mut candidates = nodes.ranked(blob);
-    candidates.retain(|node| !matches!(node.state(), Health::WrongMarker { .. }));
+    candidates.retain(|node| {
+        nodes.standing(node.id()) != Standing::Gone && !matches!(node.state(), Health::WrongMarker { .. })
+    });
     candidates
 }
 
@@ -56,7 +58,11 @@ impl Refusals {
     /// No node is left.
     pub(crate) fn into_error(self) -> Error {
         let reasons = self.reasons;
-        let reason = if reasons.is_empty() { "every node has a wrong marker".to_owned() } else { reasons.join("; ") };
+        let reason = if reasons.is_empty() {
+            "every node has a wrong marker, or was retired".to_owned()
+        } else {
+            reasons.join("; ")
+        };
         Error::NoNode { reason }
     }
 }

@@ -3,19 +3,24 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use proto::{NodeId, SliceDigests};
+use proto::{NodeId, Sha256Digest, SliceDigests};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
 use crate::blob::{Slice, Slices};
-use crate::verify::{Unfit, fetch_parts, fetch_slice};
+use crate::verify::{Unfit, list_of};
 use crate::{BlobRef, Error, Node, Nodes};
+
+mod fetch;
+
+use fetch::{Fetched, Job};
 
 /// A blob, or a range of it, on its way to a reader.
 ///
 /// Bytes are given out only after the digest of their slice was right, so that wrong bytes never leave. A slice that one
-/// holder does not have, or has wrong, comes from the next one. One slice is held, and one more is fetched ahead while
-/// the process's prefetch budget allows it.
+/// holder does not have, or has wrong, comes from the next one, and one that breaks off is gone on with there; a holder
+/// that is slow to begin has the next one asked beside it. One slice is held, and one more is fetched ahead while the
+/// process's prefetch budget allows it; a slice that is asked for twice may be in memory twice.
 #[derive(Debug)]
 pub struct Read {
     nodes: Nodes,
@@ -59,13 +64,6 @@ struct Ahead {
     _permit: OwnedSemaphorePermit,
 }
 
-/// What asking one holder after the other came to.
-#[derive(Debug)]
-struct Fetched<T = Vec<Bytes>> {
-    outcome: Result<(T, NodeId), Error>,
-    unfit: Vec<(NodeId, Unfit)>,
-}
-
 // === impl Read ===
 
 impl Read {
@@ -73,7 +71,8 @@ impl Read {
         let end = offset.saturating_add(length).min(blob.size_bytes);
         let mut known: Vec<Node> = nodes.ranked(blob.blob_id);
         known.retain(|node| holders.contains(node.id()));
-        known.sort_by_key(|node| !node.breaker().is_readable());
+        // Stable: among those that are as good, the blob decides, which spreads the load.
+        known.sort_by_cached_key(|node| (!node.breaker().is_readable(), node.pace().class(nodes.config())));
         let strangers = holders.iter().filter(|holder| nodes.get(holder).is_none()).cloned().collect();
         Self {
             nodes: nodes.clone(),
@@ -117,9 +116,9 @@ impl Read {
             Some(mut ahead) if ahead.index == index => match ahead.task.join_next().await {
                 Some(Ok(fetched)) => fetched,
                 Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
-                None => self.job(&plan, index)?.run().await,
+                None => self.slice_job(&plan, index)?.run().await,
             },
-            _ => self.job(&plan, index)?.run().await,
+            _ => self.slice_job(&plan, index)?.run().await,
         };
         let pieces = self.settle(fetched)?;
         if let Some(slice) = plan.slices.get(index) {
@@ -133,11 +132,16 @@ impl Read {
             return Ok(plan.clone());
         }
         let slices = self.blob.slices()?;
-        let digests = if self.blob.slices_sha256.is_none() {
-            None
-        } else {
-            let fetched = fetch_list(&self.holders, &self.blob).await;
-            Some(self.settle(fetched)?)
+        let digests = match list_of(&self.blob)? {
+            None => None,
+            Some((list, digest)) => {
+                let key = self.blob.blob_id.parts_key();
+                let Fetched { outcome, unfit } = self.job(key, list, true, digest).run().await;
+                let unfit = unfit.into_iter().map(|(node, unfit)| (node, unfit.of_list())).collect();
+                let pieces = self.settle(Fetched { outcome, unfit })?;
+                let unreadable = |reason: String| Error::Unreadable { blob: self.blob.blob_id, reason };
+                Some(SliceDigests::from_bytes(&pieces.concat()).map_err(|error| unreadable(error.to_string()))?)
+            }
         };
         Ok(self.plan.insert(Plan { slices, digests }).clone())
     }
@@ -148,13 +152,13 @@ impl Read {
         // Without a share there is no hurry: the slice is fetched when it is due.
         if let Ok(permit) = self.nodes.prefetch_budget().clone().try_acquire_many_owned(share) {
             let mut task = JoinSet::new();
-            task.spawn(self.job(plan, index)?.run());
+            task.spawn(self.slice_job(plan, index)?.run());
             self.ahead = Some(Ahead { index, task, _permit: permit });
         }
         Ok(())
     }
 
-    fn job(&self, plan: &Plan, index: usize) -> Result<Job, Error> {
+    fn slice_job(&self, plan: &Plan, index: usize) -> Result<Job, Error> {
         let digest = match &plan.digests {
             None => Some(self.blob.sha256),
             Some(digests) => digests.get(index),
@@ -164,11 +168,16 @@ impl Read {
             return Err(Error::Unreadable { blob: self.blob.blob_id, reason });
         };
         let is_whole = plan.slices.count == 1;
-        Ok(Job { holders: self.holders.clone(), blob: self.blob, slice, is_whole, digest })
+        Ok(self.job(self.blob.blob_id.key(), slice, is_whole, digest))
+    }
+
+    fn job(&self, key: String, slice: Slice, is_whole: bool, digest: Sha256Digest) -> Job {
+        let (holders, hedges) = (self.holders.clone(), self.nodes.hedges().clone());
+        Job { holders, blob: self.blob, key, slice, is_whole, digest, hedges }
     }
 
     /// Takes note of who failed, and asks whoever succeeded first from now on.
-    fn settle<T>(&mut self, fetched: Fetched<T>) -> Result<T, Error> {
+    fn settle(&mut self, fetched: Fetched) -> Result<Vec<Bytes>, Error> {
         for (node, unfit) in fetched.unfit {
             let (blob, reason) = (self.blob.blob_id, unfit.reason());
             tracing::warn!(blob.id = %blob, node.id = %node, "cannot read blob {blob} from node {node}: it {reason}");
@@ -191,53 +200,6 @@ impl Read {
             Err(error) => Err(error),
         }
     }
-}
-
-/// All that is needed to fetch a slice.
-struct Job {
-    holders: Vec<Node>,
-    blob: BlobRef,
-    slice: Slice,
-    is_whole: bool,
-    digest: proto::Sha256Digest,
-}
-
-// === impl Job ===
-
-impl Job {
-    async fn run(self) -> Fetched {
-        let key = self.blob.blob_id.key();
-        let mut unfit = Vec::new();
-        for node in &self.holders {
-            match fetch_slice(node, &key, self.slice, self.is_whole, self.digest).await {
-                Ok(pieces) => return Fetched { outcome: Ok((pieces, node.id().clone())), unfit },
-                Err(why) => unfit.push((node.id().clone(), why)),
-            }
-        }
-        nobody(&self.blob, unfit)
-    }
-}
-
-/// The digests of the blob's slices, from the first holder that has them.
-async fn fetch_list(holders: &[Node], blob: &BlobRef) -> Fetched<SliceDigests> {
-    let mut unfit = Vec::new();
-    for node in holders {
-        match fetch_parts(node, blob).await {
-            Ok(digests) => return Fetched { outcome: Ok((digests, node.id().clone())), unfit },
-            Err(why) => unfit.push((node.id().clone(), why)),
-        }
-    }
-    nobody(blob, unfit)
-}
-
-/// All holders failed.
-fn nobody<T>(blob: &BlobRef, unfit: Vec<(NodeId, Unfit)>) -> Fetched<T> {
-    let said: Vec<String> = unfit.iter().map(|(node, why)| format!("node {node} {}", why.reason())).collect();
-    let is_down = unfit.iter().any(|(_, why)| matches!(why, Unfit::Down(_)));
-    let reason = if said.is_empty() { "no node holds it".to_owned() } else { said.join("; ") };
-    let blob = blob.blob_id;
-    let error = if is_down { Error::Unavailable { blob, reason } } else { Error::Unreadable { blob, reason } };
-    Fetched { outcome: Err(error), unfit }
 }
 
 /// The part of a slice that lies between `from` and `to`.

@@ -29,6 +29,15 @@ impl Unfit {
             Self::Down(error) => error.to_string(),
         }
     }
+
+    /// The same, when what was asked for is the list of the slices' digests.
+    pub(crate) fn of_list(self) -> Self {
+        match self {
+            Self::Missing => Self::Wrong("has no digests of its slices".to_owned()),
+            Self::Wrong(reason) => Self::Wrong(format!("has wrong digests of its slices: {reason}")),
+            Self::Down(error) => Self::Down(error),
+        }
+    }
 }
 
 impl From<Error> for Unfit {
@@ -43,6 +52,40 @@ impl From<Error> for Unfit {
     }
 }
 
+/// A slice as far as it has come; kept when a node breaks off, so that another one need only give the rest.
+#[derive(Debug, Default)]
+pub(crate) struct Partial {
+    pieces: Vec<Bytes>,
+    hash: Sha256,
+    len: u64,
+    /// Whether the beginning is another node's than the end.
+    is_joined: bool,
+}
+
+// === impl Partial ===
+
+impl Partial {
+    /// What another node is asked to continue.
+    pub(crate) fn into_prefix(self) -> Self {
+        Self { is_joined: self.len > 0, ..self }
+    }
+
+    /// Whether the bytes are of several nodes.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.is_joined
+    }
+
+    pub(crate) fn into_pieces(self) -> Vec<Bytes> {
+        self.pieces
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        self.len += piece.len() as u64;
+        self.hash.update(&piece);
+        self.pieces.push(piece);
+    }
+}
+
 /// Slice `slice` of the object `key`, right to the last bit. `is_whole` when it is the whole object.
 pub(crate) async fn fetch_slice(
     node: &Node,
@@ -51,46 +94,65 @@ pub(crate) async fn fetch_slice(
     is_whole: bool,
     digest: Sha256Digest,
 ) -> Result<Vec<Bytes>, Unfit> {
-    let range = (!is_whole).then(|| slice.start..slice.start + slice.len);
-    let mut body = node.get_range(key, range).await?;
+    let mut partial = Partial::default();
+    fetch_into(node, key, slice, is_whole, digest, &mut partial, || {}).await?;
+    Ok(partial.into_pieces())
+}
+
+/// As [`fetch_slice`], going on where `partial` ends, and telling `moved` whenever bytes come.
+pub(crate) async fn fetch_into(
+    node: &Node,
+    key: &str,
+    slice: Slice,
+    is_whole: bool,
+    digest: Sha256Digest,
+    partial: &mut Partial,
+    moved: impl Fn(),
+) -> Result<(), Unfit> {
+    let end = slice.start + slice.len;
     let wrong_length = |len: u64| Unfit::Wrong(format!("has {len} bytes where it should have {}", slice.len));
-    if let Some(len) = body.len()
-        && len != slice.len
-    {
-        return Err(wrong_length(len));
-    }
-    let (mut pieces, mut hash, mut len) = (Vec::new(), Sha256::new(), 0);
-    while let Some(piece) = body.chunk().await? {
-        len += piece.len() as u64;
-        if len > slice.len {
-            return Err(wrong_length(len));
+    let begin = slice.start + partial.len;
+    // One that broke off after its last byte has left nothing to ask for.
+    if begin < end || slice.len == 0 {
+        let range = (!is_whole || partial.len > 0).then_some(begin..end);
+        let mut body = node.get_range(key, range).await?;
+        if let Some(len) = body.len()
+            && len != end - begin
+        {
+            return Err(wrong_length(partial.len + len));
         }
-        hash.update(&piece);
-        pieces.push(piece);
+        while let Some(piece) = body.chunk().await? {
+            moved();
+            if partial.len + piece.len() as u64 > slice.len {
+                return Err(wrong_length(partial.len + piece.len() as u64));
+            }
+            partial.push(piece);
+        }
+        moved();
     }
-    if len != slice.len {
-        return Err(wrong_length(len));
+    if partial.len != slice.len {
+        return Err(wrong_length(partial.len));
     }
-    if Sha256Digest::new(hash.finalize().into()) != digest {
-        let end = slice.start + slice.len;
+    if Sha256Digest::new(std::mem::take(&mut partial.hash).finalize().into()) != digest {
         return Err(Unfit::Wrong(format!("has wrong bytes between {} and {end}", slice.start)));
     }
-    Ok(pieces)
+    Ok(())
 }
 
 /// The digests of the blob's slices, as `node` has them beside the blob and as the event's digest confirms.
 pub(crate) async fn fetch_parts(node: &Node, blob: &BlobRef) -> Result<SliceDigests, Unfit> {
-    let slices = blob.slices()?;
-    let Some(digest) = blob.slices_sha256 else { return Err(Unfit::Wrong("has no slices of it".to_owned())) };
-    let len = slices.count as u64 * digest_bytes();
-    let list = Slice { index: 0, start: 0, len };
-    let pieces =
-        fetch_slice(node, &blob.blob_id.parts_key(), list, true, digest).await.map_err(|unfit| match unfit {
-            Unfit::Missing => Unfit::Wrong("has no digests of its slices".to_owned()),
-            Unfit::Wrong(reason) => Unfit::Wrong(format!("has wrong digests of its slices: {reason}")),
-            Unfit::Down(error) => Unfit::Down(error),
-        })?;
+    let Some((list, digest)) = list_of(blob)? else {
+        return Err(Unfit::Wrong("has no slices of it".to_owned()));
+    };
+    let pieces = fetch_slice(node, &blob.blob_id.parts_key(), list, true, digest).await.map_err(Unfit::of_list)?;
     SliceDigests::from_bytes(&pieces.concat()).map_err(|error| Unfit::Wrong(error.to_string()))
+}
+
+/// The object with the digests of the blob's slices, as a slice of itself, and its digest; `None` when the blob has one
+/// slice only.
+pub(crate) fn list_of(blob: &BlobRef) -> Result<Option<(Slice, Sha256Digest)>, Error> {
+    let len = blob.slices()?.count as u64 * digest_bytes();
+    Ok(blob.slices_sha256.map(|digest| (Slice { index: 0, start: 0, len }, digest)))
 }
 
 /// Reads the blob on `node` and compares: for nodes that do not verify what they receive. Wrong bytes are deleted, and

@@ -66,13 +66,18 @@ async fn begin(job: Job<'_>, digests: &SliceDigests) -> Result<(Multipart, HashM
     Ok((Multipart::begin(job.target, &key, meta, Algorithm::Sha256).await?, HashMap::new()))
 }
 
-/// The parts that are as long as their slice, and were not sent with another digest.
+/// The parts that are as long as their slice, and were not sent with another digest. Over what is wrong, only parts of
+/// which the node itself says the right digest.
 fn usable(job: Job<'_>, digests: &SliceDigests, parts: Vec<Part>) -> Result<HashMap<i32, Part>, Error> {
     let slices = job.blob.slices()?;
     let usable = parts.into_iter().filter_map(|part| {
         let index = usize::try_from(part.number).ok()?.checked_sub(1)?;
         let (slice, digest) = (slices.get(index)?, Checksum::Sha256(digests.get(index)?).value());
-        let fits = part.size_bytes == slice.len && part.checksum.as_ref().is_none_or(|sum| *sum == digest);
+        let is_right = match &part.checksum {
+            Some(sum) => *sum == digest,
+            None => !job.options.overwrite,
+        };
+        let fits = part.size_bytes == slice.len && is_right;
         fits.then_some((part.number, Part { checksum: Some(digest), ..part }))
     });
     Ok(usable.collect())

@@ -21,7 +21,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// The first attempt at a copy that a young event asks for.
 pub(crate) const FIRST: CopyOptions =
-    CopyOptions { first_attempt: true, safe_until: PrimitiveDateTime::MAX.assume_utc() };
+    CopyOptions { first_attempt: true, overwrite: false, safe_until: PrimitiveDateTime::MAX.assume_utc() };
 
 static BUCKETS: AtomicU32 = AtomicU32::new(0);
 
@@ -45,6 +45,11 @@ pub(crate) fn config() -> Config {
         health_interval: Duration::from_mins(1),
         // Large ones are large soon, so that copies in parts are tested without long bodies.
         copy_parts_from: LARGE_BLOB_BYTES,
+        // Each copy reads for itself, so that it is seen from whom.
+        copy_memory: 0,
+        // Which node gives the bytes must not depend on how busy the machine is.
+        hedge_percent: 0,
+        hedge_after_min: Duration::from_mins(1),
         ..Config::default()
     }
 }

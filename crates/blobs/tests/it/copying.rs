@@ -7,20 +7,25 @@ use bytes::Bytes;
 use http::Method;
 use proto::NodeId;
 
-use crate::cluster::{Cluster, FIRST, SOON, config, content, read_all};
+use crate::cluster::{Cluster, FIRST, SOON, config, content, read_all, stored};
 use crate::on_each_server;
 use crate::proxy::Break;
 
 const SLICE: usize = 8 * 1024 * 1024;
 const LARGE: usize = 64 * 1024 * 1024;
 const AGAIN: CopyOptions = CopyOptions { first_attempt: false, ..FIRST };
+const OVER: CopyOptions = CopyOptions { overwrite: true, ..FIRST };
+const OVER_AGAIN: CopyOptions = CopyOptions { first_attempt: false, ..OVER };
 
 on_each_server! {
     a_copy_is_the_same_with_its_metadata
     a_second_copy_finds_the_first
+    a_copy_over_wrong_bytes_does_not_ask_for_them
+    a_large_copy_over_wrong_bytes_goes_on_and_keeps_none_of_them
     a_first_attempt_asks_as_little_as_possible
     wrong_bytes_of_a_source_never_reach_the_target
     a_source_that_fails_is_passed_over
+    one_read_serves_the_copies_to_all_nodes
     a_blob_without_right_bytes_anywhere_is_at_fault_itself
     a_source_that_is_down_is_no_fault_of_the_blob
     a_target_that_fails_is_named
@@ -103,6 +108,52 @@ async fn a_second_copy_finds_the_first(cluster: Cluster) {
     }
 }
 
+/// Replaces the object, and its slice digests if it has any, by others of the same length.
+async fn spoil(uploaded: &Uploaded, node: &NodeId) {
+    let node = uploaded.nodes.get(node).unwrap();
+    let mut wrong = uploaded.content.clone();
+    wrong[uploaded.content.len() / 2] ^= 1;
+    node.put(&uploaded.blob.blob_id.key(), wrong.into()).await.unwrap();
+    if let Some(head) = node.head(&uploaded.blob.blob_id.parts_key()).await.unwrap() {
+        let zeros = vec![0; usize::try_from(head.size_bytes).unwrap()];
+        node.put(&uploaded.blob.blob_id.parts_key(), zeros.into()).await.unwrap();
+    }
+}
+
+async fn a_copy_over_wrong_bytes_does_not_ask_for_them(cluster: Cluster) {
+    for (len, options) in [(4096, OVER), (4096, OVER_AGAIN), (SLICE + 1, OVER), (SLICE + 1, OVER_AGAIN), (LARGE, OVER)]
+    {
+        let uploaded = Uploaded::new(&cluster, len).await;
+        let (source, target) = (uploaded.nodes.get(&uploaded.source).unwrap(), &uploaded.others[0]);
+        uploaded.copy(FIRST).await.unwrap();
+        spoil(&uploaded, target).await;
+        assert!(!uploaded.copy(options).await.unwrap().already_there);
+        uploaded.assert_on(target).await;
+        let parts = uploaded.blob.blob_id.parts_key();
+        let target = uploaded.nodes.get(target).unwrap();
+        assert_eq!(stored(source, &parts).await, stored(target, &parts).await);
+    }
+}
+
+async fn a_large_copy_over_wrong_bytes_goes_on_and_keeps_none_of_them(cluster: Cluster) {
+    let uploaded = Uploaded::with(&cluster, LARGE + SLICE, Config { copy_parallel_parts: 2, ..config() }).await;
+    let target = &uploaded.others[0];
+    uploaded.copy(FIRST).await.unwrap();
+    spoil(&uploaded, target).await;
+    let proxy = cluster.proxy(target);
+    let sent = Arc::new(AtomicU32::new(0));
+    proxy.rule(move |seen| {
+        let is_late = seen.is(&Method::PUT, "partNumber=")
+            && seen.target.contains("blobs/")
+            && sent.fetch_add(1, Ordering::Relaxed) >= 6;
+        is_late.then_some(Break::Answer(503, "SlowDown"))
+    });
+    uploaded.copy(OVER).await.unwrap_err();
+    proxy.heal();
+    assert!(!uploaded.copy(OVER_AGAIN).await.unwrap().already_there);
+    uploaded.assert_on(target).await;
+}
+
 async fn a_first_attempt_asks_as_little_as_possible(cluster: Cluster) {
     let uploaded = Uploaded::new(&cluster, 4096).await;
     uploaded.copy(FIRST).await.unwrap();
@@ -145,6 +196,27 @@ async fn wrong_bytes_of_a_source_never_reach_the_target(cluster: Cluster) {
         uploaded.copy_from(&[liar.id().clone(), uploaded.source.clone()], FIRST).await.unwrap();
         uploaded.assert_on(target.id()).await;
     }
+}
+
+async fn one_read_serves_the_copies_to_all_nodes(cluster: Cluster) {
+    let uploaded = Uploaded::with(&cluster, 5000, Config { copy_memory: 1 << 20, ..config() }).await;
+    let source = cluster.proxy(&uploaded.source);
+    let to = async |target| {
+        let sources = std::slice::from_ref(&uploaded.source);
+        copy(&uploaded.nodes, &uploaded.blob, &uploaded.meta, sources, target, FIRST).await
+    };
+    // Wrong bytes are not kept.
+    source.rule(|seen| seen.is(&Method::GET, "blobs/").then_some(Break::GarbleAnswer));
+    to(&uploaded.others[0]).await.unwrap_err();
+    uploaded.assert_not_on(&uploaded.others[0]).await;
+    source.heal();
+    source.take_seen();
+    for target in &uploaded.others {
+        to(target).await.unwrap();
+        uploaded.assert_on(target).await;
+    }
+    let reads = source.take_seen().iter().filter(|seen| seen.is(&Method::GET, "blobs/")).count();
+    assert_eq!(reads, 1);
 }
 
 async fn a_source_that_fails_is_passed_over(cluster: Cluster) {

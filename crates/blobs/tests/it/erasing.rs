@@ -17,7 +17,7 @@ use crate::proxy::Break;
 const SLICE: usize = 8 * 1024 * 1024;
 const LARGE: usize = 64 * 1024 * 1024;
 /// The event that asks for the copy is old.
-const OLD: CopyOptions = CopyOptions { first_attempt: true, safe_until: OffsetDateTime::UNIX_EPOCH };
+const OLD: CopyOptions = CopyOptions { first_attempt: true, overwrite: false, safe_until: OffsetDateTime::UNIX_EPOCH };
 const OLD_AGAIN: CopyOptions = CopyOptions { first_attempt: false, ..OLD };
 
 on_each_server! {

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use blobs::{Config, Error, Health, MARKER_KEY, Marker, Nodes};
@@ -18,6 +19,7 @@ on_each_server! {
     an_unhealthy_node_is_ranked_last
     a_wiped_or_swapped_disk_is_noticed
     a_new_marker_of_the_same_node_is_taken_over
+    a_marker_that_somebody_objects_to_is_refused
     waiting_for_a_node_ends_with_the_shutdown
     a_secret_that_cannot_be_read_is_said
     a_node_with_https_is_set_up
@@ -133,6 +135,27 @@ async fn a_new_marker_of_the_same_node_is_taken_over(cluster: Cluster) {
     let new = cluster.marker(node);
     node.write_marker(&new).await.unwrap();
     assert_eq!(node.marker().unwrap().marker_id, new.marker_id);
+    assert!(node.state().is_healthy());
+}
+
+async fn a_marker_that_somebody_objects_to_is_refused(cluster: Cluster) {
+    let nodes = cluster.nodes_with(attentive()).await;
+    let known: Vec<_> = nodes.all().iter().map(|node| (node.id().clone(), node.marker().unwrap().marker_id)).collect();
+    let is_known = known.clone();
+    nodes
+        .expect(Arc::new(move |node, found| {
+            let (_, marker_id) = is_known.iter().find(|(id, _)| *id == node).unwrap().clone();
+            Box::pin(async move { (marker_id != found).then_some(marker_id) })
+        }))
+        .await;
+    let node = &nodes.all()[0];
+    assert!(node.state().is_healthy());
+    let right = node.marker().unwrap();
+    node.write_marker(&cluster.marker(node)).await.unwrap();
+    assert!(matches!(node.state(), Health::WrongMarker { .. }), "{:?}", node.state());
+    assert!(node.state().reason().unwrap().contains(&format!("the journal knows {}", known[0].1)));
+    assert!(node.erase(cluster.blob()).await.is_err());
+    node.write_marker(&right).await.unwrap();
     assert!(node.state().is_healthy());
 }
 

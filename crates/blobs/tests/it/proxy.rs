@@ -40,6 +40,8 @@ pub(crate) enum Break {
     GarbleAnswer,
     /// The answer stops in the middle, and the connection stays open.
     Stall,
+    /// The connection ends in the middle of the answer.
+    CutAnswer,
 }
 
 /// A request as rules see it.
@@ -48,6 +50,8 @@ pub(crate) struct Seen {
     pub(crate) method: Method,
     /// The path below the bucket, with the query.
     pub(crate) target: String,
+    /// The first byte that is asked for.
+    pub(crate) from: Option<u64>,
 }
 
 type Rule = Box<dyn FnMut(&Seen) -> Option<Break> + Send>;
@@ -134,7 +138,9 @@ impl State {
     async fn pass(&self, request: Request<Incoming>) -> Result<Response<BoxBody>, Cut> {
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
         let target = target.trim_start_matches('/').split_once('/').map_or("", |(_, rest)| rest).to_owned();
-        let seen = Seen { method: request.method().clone(), target };
+        let range = request.headers().get("range").and_then(|range| range.to_str().ok()?.strip_prefix("bytes="));
+        let from = range.and_then(|range| range.split_once('-')?.0.parse().ok());
+        let seen = Seen { method: request.method().clone(), target, from };
         self.seen.lock().unwrap().push(seen.clone());
         let fault = self.rule.lock().unwrap().as_mut().and_then(|rule| rule(&seen));
         match fault {
@@ -167,7 +173,8 @@ impl State {
                 Err(Cut::other("lost"))
             }
             Some(Break::GarbleAnswer) => Ok(response.map(|inner| MaybeGarbled { inner, garble: true }.boxed_unsync())),
-            Some(Break::Stall) => Ok(response.map(|inner| Stalling { inner, passed: false }.boxed_unsync())),
+            Some(Break::Stall) => Ok(response.map(|inner| Half { inner, polls: 0, ends: false }.boxed_unsync())),
+            Some(Break::CutAnswer) => Ok(response.map(|inner| Half { inner, polls: 0, ends: true }.boxed_unsync())),
             _ => Ok(response.map(http_body_util::BodyExt::boxed_unsync)),
         }
     }
@@ -215,23 +222,33 @@ impl http_body::Body for MaybeGarbled {
     }
 }
 
-/// A body that never goes on after its first piece.
-struct Stalling {
+/// A body that never goes on after its first piece, or ends there.
+struct Half {
     inner: Incoming,
-    passed: bool,
+    polls: u32,
+    ends: bool,
 }
 
-impl http_body::Body for Stalling {
+impl http_body::Body for Half {
     type Data = Bytes;
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if self.passed {
-            return Poll::Pending;
+        if self.polls > 0 {
+            self.polls += 1;
+            // An end before the announced length makes hyper close the connection: once what came before was sent.
+            return match (self.ends, self.polls) {
+                (false, _) => Poll::Pending,
+                (true, ..3) => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                (true, _) => Poll::Ready(None),
+            };
         }
-        self.passed = true;
         // Half of the first piece, so that something is always missing.
         let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        self.polls = 1;
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|data| data.slice(..data.len() / 2)))))
     }
 

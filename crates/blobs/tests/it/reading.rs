@@ -19,6 +19,11 @@ on_each_server! {
     no_right_bytes_anywhere_is_no_use_waiting_for
     bytes_on_a_node_that_is_down_are_worth_waiting_for
     an_exhausted_prefetch_budget_only_costs_time
+    a_node_that_does_not_begin_to_answer_is_raced_and_asked_last_then
+    a_node_that_falls_silent_in_a_slice_is_raced
+    without_an_account_nothing_is_asked_twice
+    what_breaks_off_in_a_slice_is_gone_on_with_elsewhere
+    wrong_bytes_before_a_break_do_not_count_against_the_next_node
 }
 
 /// A blob on all three nodes, with them in the order in which they are asked.
@@ -142,4 +147,119 @@ async fn an_exhausted_prefetch_budget_only_costs_time(cluster: Cluster) {
     let content = content(3 * SLICE + 1);
     let (blob, _, written) = cluster.upload(&nodes, &content).await;
     assert!(read_all(nodes.read(blob, &[written.node], 0, u64::MAX)).await.unwrap() == content);
+}
+
+/// Settings with which a second node is asked soon.
+fn hedging() -> Config {
+    let soon = Duration::from_millis(100);
+    Config { hedge_percent: 100, hedge_after_min: soon, hedge_after: soon, ..config() }
+}
+
+/// How often each node was asked for the blob's bytes since the last call, in this order.
+fn asked(cluster: &Cluster, nodes: &[NodeId]) -> Vec<usize> {
+    let gets =
+        |node| cluster.proxy(node).take_seen().into_iter().filter(|seen| seen.is(&Method::GET, "blobs/")).count();
+    nodes.iter().map(gets).collect()
+}
+
+async fn a_node_that_does_not_begin_to_answer_is_raced_and_asked_last_then(cluster: Cluster) {
+    // A time that is never over: only a race can end the reads.
+    let nodes = cluster.nodes_with(Config { read_timeout: Duration::from_hours(1), ..hedging() }).await;
+    for len in [1000, 2 * SLICE + 70_000] {
+        let content = content(len);
+        let (blob, ranked) = everywhere(&cluster, &nodes, &content).await;
+        let first = cluster.proxy(&ranked[0]);
+        first.rule(|seen| seen.is(&Method::GET, "blobs/").then_some(Break::Hang));
+        asked(&cluster, &ranked);
+        let mut read = nodes.read(blob, &ranked, 0, u64::MAX);
+        let mut all = Vec::new();
+        while let Some(piece) = read.next().await.unwrap() {
+            all.extend_from_slice(&piece);
+        }
+        assert!(all == content);
+        assert_eq!(read.bad_replicas(), [], "slow is not bad");
+        let before = asked(&cluster, &ranked);
+        assert!(before[0] <= 1, "the winner is asked first from then on: {before:?}");
+        // It is known to be slow now, and is not asked while others are there; alone it is.
+        assert!(read_all(nodes.read(blob, &ranked, 0, u64::MAX)).await.unwrap() == content);
+        assert_eq!(asked(&cluster, &ranked)[0], 0);
+        first.heal();
+        assert!(read_all(nodes.read(blob, &ranked[..1], 0, u64::MAX)).await.unwrap() == content);
+    }
+}
+
+async fn a_node_that_falls_silent_in_a_slice_is_raced(cluster: Cluster) {
+    for is_list in [true, false] {
+        let nodes = cluster.nodes_with(Config { read_timeout: Duration::from_hours(1), ..hedging() }).await;
+        let content = content(SLICE + 70_000);
+        let (blob, ranked) = everywhere(&cluster, &nodes, &content).await;
+        let first = cluster.proxy(&ranked[0]);
+        first.rule(move |seen| {
+            let is_it = seen.is(&Method::GET, "blobs/") && seen.is(&Method::GET, ".parts") == is_list;
+            is_it.then_some(Break::Stall)
+        });
+        let read = read_all(nodes.read(blob, &ranked, 0, u64::MAX));
+        assert!(tokio::time::timeout(SOON, read).await.unwrap().unwrap() == content);
+        first.heal();
+    }
+}
+
+async fn without_an_account_nothing_is_asked_twice(cluster: Cluster) {
+    let read_timeout = Duration::from_millis(700);
+    let nodes = cluster.nodes_with(Config { hedge_percent: 0, read_timeout, ..hedging() }).await;
+    let content = content(1000);
+    let (blob, ranked) = everywhere(&cluster, &nodes, &content).await;
+    cluster.proxy(&ranked[0]).rule(|seen| seen.is(&Method::GET, "blobs/").then_some(Break::Hang));
+    asked(&cluster, &ranked);
+    let started = std::time::Instant::now();
+    assert!(read_all(nodes.read(blob, &ranked, 0, u64::MAX)).await.unwrap() == content);
+    assert!(started.elapsed() >= read_timeout, "the first one was given its time");
+    assert_eq!(asked(&cluster, &ranked), [1, 1, 0]);
+}
+
+async fn what_breaks_off_in_a_slice_is_gone_on_with_elsewhere(cluster: Cluster) {
+    let nodes = cluster.nodes_with(Config { read_timeout: Duration::from_secs(2), ..config() }).await;
+    for (len, fault) in
+        [(70_000, Break::CutAnswer), (2 * SLICE + 70_000, Break::CutAnswer), (SLICE + 70_000, Break::Stall)]
+    {
+        let content = content(len);
+        let (blob, ranked) = everywhere(&cluster, &nodes, &content).await;
+        let mut broken = false;
+        cluster.proxy(&ranked[0]).rule(move |seen| {
+            let is_first = seen.is(&Method::GET, "blobs/") && !seen.is(&Method::GET, ".parts") && !broken;
+            broken |= is_first;
+            is_first.then_some(fault)
+        });
+        asked(&cluster, &ranked);
+        let mut read = nodes.read(blob, &ranked, 0, u64::MAX);
+        let mut all = Vec::new();
+        while let Some(piece) = read.next().await.unwrap() {
+            all.extend_from_slice(&piece);
+        }
+        assert!(all == content);
+        assert_eq!(read.bad_replicas(), [], "{fault:?}");
+        let ranges = cluster.proxy(&ranked[1]).take_seen().into_iter().filter_map(|seen| seen.from);
+        let inside: Vec<u64> = ranges.filter(|from| from % SLICE as u64 != 0).collect();
+        assert_eq!(inside.len(), 1, "the rest of one slice, not all of it: {inside:?} {fault:?}");
+        cluster.proxy(&ranked[0]).heal();
+    }
+}
+
+async fn wrong_bytes_before_a_break_do_not_count_against_the_next_node(cluster: Cluster) {
+    let nodes = cluster.nodes().await;
+    let content = content(70_000);
+    let (blob, ranked) = everywhere(&cluster, &nodes, &content).await;
+    let mut wrong = content.clone();
+    wrong[0] ^= 1;
+    nodes.get(&ranked[0]).unwrap().put(&blob.blob_id.key(), wrong.into()).await.unwrap();
+    cluster.proxy(&ranked[0]).rule(|seen| seen.is(&Method::GET, "blobs/").then_some(Break::CutAnswer));
+    asked(&cluster, &ranked);
+    let mut read = nodes.read(blob, &ranked[..2], 0, u64::MAX);
+    let mut all = Vec::new();
+    while let Some(piece) = read.next().await.unwrap() {
+        all.extend_from_slice(&piece);
+    }
+    assert!(all == content);
+    assert_eq!(read.bad_replicas(), []);
+    assert_eq!(asked(&cluster, &ranked)[..2], [1, 2], "the rest, then all of it");
 }
