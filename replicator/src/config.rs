@@ -68,6 +68,14 @@ pub struct Replicator {
     pub erase_grace: Duration,
     /// Blobs erased from one node at once.
     pub erase_concurrency: u16,
+    /// Copies to one node at once while it is filled, besides those of the lanes.
+    pub refill_concurrency: u16,
+    /// How often it is looked whether a node is to be filled.
+    #[serde(with = "duration")]
+    pub refill_interval: Duration,
+    /// How often it is written down how far the filling of a node has come: so much is looked at again after a crash.
+    #[serde(with = "duration")]
+    pub refill_save_within: Duration,
     /// At most so many copies, or erasures, are reported in one event.
     pub confirm_batch: usize,
     /// At most so long does a finished copy or erasure wait for others to be reported with it.
@@ -162,6 +170,9 @@ impl Validate for Replicator {
         check(self.large_concurrency >= 1, "large_concurrency", "must be at least 1");
         check(self.park_after >= 1, "park_after", "must be at least 1");
         check(self.erase_concurrency >= 1, "erase_concurrency", "must be at least 1");
+        check(self.refill_concurrency >= 1, "refill_concurrency", "must be at least 1");
+        check(!self.refill_interval.is_zero(), "refill_interval", "must be longer than zero");
+        check(!self.refill_save_within.is_zero(), "refill_save_within", "must be longer than zero");
         check(self.max_waiting >= 1, "max_waiting", "must be at least 1");
         check(!self.unknown_event_delay.is_zero(), "unknown_event_delay", "must be longer than zero");
         let fits = (1..=MAX_CONFIRMED_AT_ONCE).contains(&self.confirm_batch);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use blobs::{BlobRef, ObjectMeta};
-use proto::{BlobId, DecodeError, Event, Fact, FileUploaded, NodeId, Recorded};
+use proto::{BlobId, DecodeError, Event, Fact, FileUploaded, MarkerId, NodeId, Recorded, WantedCopy};
 use time::OffsetDateTime;
 
 /// A copy that an event asks for.
@@ -17,8 +17,10 @@ pub(crate) struct Job {
     pub(crate) sources: Vec<NodeId>,
     /// Sequence number of the event that asks.
     pub(crate) cause: u64,
-    /// Time of that event.
+    /// When the blob was brought, if that is known: for a while after that nobody orders its erasure.
     pub(crate) asked_at: OffsetDateTime,
+    /// Whether what is on the target is wrong, and to be written over without a look at it.
+    pub(crate) overwrite: bool,
 }
 
 /// Blobs to be erased from the target.
@@ -33,8 +35,10 @@ pub(crate) struct Order {
 /// What to do with one entry.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    /// Copy a blob to the target.
-    Copy(Box<Job>),
+    /// Copy blobs to the target.
+    Copy(Vec<Job>),
+    /// Copy to the target's new disk, which has this marker, all that earlier events brought.
+    Refill(MarkerId),
     /// Erase blobs from the target.
     Erase(Order),
     /// Nothing, for this reason.
@@ -65,13 +69,24 @@ impl Asked {
             Fact::FileUploaded(uploaded) if uploaded.node == *target => {
                 Self::Nothing("this node took the upload itself")
             }
-            Fact::FileUploaded(uploaded) => Self::Copy(Box::new(job(event, uploaded, n, target, nodes))),
+            Fact::FileUploaded(uploaded) => Self::Copy(vec![Job::of_upload(event, uploaded, n, target, nodes)]),
+            Fact::ReplicaLost(lost) if lost.node == *target => Self::Copy(wanted(&lost.replicas, |wanted| Job {
+                overwrite: true,
+                ..Job::of_wanted(wanted, n, target, nodes)
+            })),
+            Fact::ReplicationRedriven(redriven) if redriven.node == *target => {
+                Self::Copy(wanted(&redriven.replicas, |wanted| Job::of_wanted(wanted, n, target, nodes)))
+            }
+            Fact::NodeJoined(joined) if joined.node == *target => Self::Refill(joined.marker_id),
+            Fact::NodeWiped(wiped) if wiped.node == *target => Self::Refill(wiped.marker_id),
+            Fact::NodeJoined(_) | Fact::NodeWiped(_) | Fact::ReplicaLost(_) | Fact::ReplicationRedriven(_) => {
+                Self::Nothing("it is about another node")
+            }
             Fact::BlobErasureOrdered(ordered) => {
                 let blob_ids: BTreeSet<BlobId> = ordered.blob_ids.iter().copied().collect();
                 Self::Erase(Order { blob_ids: blob_ids.into_iter().collect(), cause: n })
             }
-            Fact::NodeJoined(_)
-            | Fact::SpaceCreated(_)
+            Fact::SpaceCreated(_)
             | Fact::SpaceRenamed(_)
             | Fact::SpaceDeleted(_)
             | Fact::FolderCreated(_)
@@ -86,28 +101,68 @@ impl Asked {
             | Fact::BlobCondemned(_)
             | Fact::BlobErased(_)
             | Fact::ReplicaStored(_)
-            | Fact::ReplicationParked(_) => Self::Nothing("this kind of event asks nothing of a node"),
+            | Fact::ReplicationParked(_)
+            | Fact::NodeRetired(_) => Self::Nothing("this kind of event asks nothing of a node"),
         }
     }
 }
 
-fn job(event: &Event, uploaded: &FileUploaded, n: u64, target: &NodeId, nodes: &[NodeId]) -> Job {
-    let origin = nodes.iter().filter(|node| **node == uploaded.node);
-    let others = nodes.iter().filter(|node| **node != uploaded.node && *node != target);
-    Job {
-        blob: BlobRef::of(uploaded),
-        meta: ObjectMeta { event_id: event.id, space: uploaded.space_id, version_id: event.id.version_id() },
-        sources: origin.chain(others).cloned().collect(),
-        cause: n,
-        asked_at: event.time,
+// === impl Job ===
+
+impl Job {
+    /// The copy of what an upload brought; from the target itself it is not taken, even if that took the upload.
+    pub(crate) fn of_upload(event: &Event, uploaded: &FileUploaded, n: u64, target: &NodeId, nodes: &[NodeId]) -> Self {
+        Self {
+            blob: BlobRef::of(uploaded),
+            meta: ObjectMeta { event_id: event.id, space: uploaded.space_id, version_id: event.id.version_id() },
+            sources: sources(&uploaded.node, target, nodes),
+            cause: n,
+            asked_at: event.time,
+            overwrite: false,
+        }
     }
+
+    fn of_wanted(wanted: &WantedCopy, n: u64, target: &NodeId, nodes: &[NodeId]) -> Self {
+        let event_id = wanted.event_id;
+        Self {
+            blob: BlobRef {
+                blob_id: wanted.blob_id,
+                size_bytes: wanted.size_bytes,
+                sha256: wanted.sha256,
+                slices_sha256: wanted.slices_sha256,
+                slice_bytes: wanted.slice_bytes,
+            },
+            meta: ObjectMeta { event_id, space: wanted.space_id, version_id: event_id.version_id() },
+            sources: sources(&wanted.source, target, nodes),
+            cause: n,
+            // The blob may be old, and its erasure be ordered at any time.
+            asked_at: OffsetDateTime::UNIX_EPOCH,
+            overwrite: false,
+        }
+    }
+}
+
+/// The jobs of a list that may name a blob twice.
+fn wanted(replicas: &[WantedCopy], job: impl Fn(&WantedCopy) -> Job) -> Vec<Job> {
+    let mut seen = BTreeSet::new();
+    replicas.iter().filter(|wanted| seen.insert(wanted.blob_id)).map(job).collect()
+}
+
+/// The configured nodes but the target, `first` before all others.
+fn sources(first: &NodeId, target: &NodeId, nodes: &[NodeId]) -> Vec<NodeId> {
+    let mut sources: Vec<NodeId> = nodes.iter().filter(|node| *node != target).cloned().collect();
+    sources.sort_by_key(|node| node != first);
+    sources
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    use proto::{Actor, BlobErasureOrdered, EventId, MarkerId, OnConflict, RULES, Sha256Digest, SpaceId, SpaceName};
+    use proto::{
+        Actor, BlobErasureOrdered, EventId, NodeJoined, NodeWiped, OnConflict, RULES, ReplicaLost, ReplicationRedriven,
+        Sha256Digest, SpaceId, SpaceName,
+    };
     use uuid::Uuid;
 
     fn node(name: &str) -> NodeId {
@@ -155,6 +210,25 @@ mod tests {
         })
     }
 
+    fn only_copy(recorded: &Recorded) -> Job {
+        let Asked::Copy(mut jobs) = Asked::read(recorded, &node("node-a"), &nodes()) else { panic!("no copy") };
+        assert_eq!(jobs.len(), 1);
+        jobs.remove(0)
+    }
+
+    fn wanted_copy(n: u128, source: &str) -> WantedCopy {
+        WantedCopy {
+            blob_id: blob(n),
+            size_bytes: 3,
+            sha256: Sha256Digest::of(b"abc"),
+            slices_sha256: None,
+            slice_bytes: None,
+            space_id: SpaceId::new(Uuid::from_u128(1)),
+            event_id: EventId::new(Uuid::from_u128(8)),
+            source: node(source),
+        }
+    }
+
     fn blob(n: u128) -> BlobId {
         BlobId::new(Uuid::from_u128(n))
     }
@@ -170,16 +244,60 @@ mod tests {
 
     #[test]
     fn an_upload_is_copied_from_its_origin_first() {
-        let Asked::Copy(job) = Asked::read(&uploaded("node-c"), &node("node-a"), &nodes()) else { panic!("no copy") };
+        let job = only_copy(&uploaded("node-c"));
         assert_eq!(job.sources, [node("node-c"), node("node-b")]);
         assert_eq!(job.cause, 42);
         assert_eq!(job.meta.version_id, EventId::new(Uuid::from_u128(7)).version_id());
+        assert!(!job.overwrite);
     }
 
     #[test]
     fn an_origin_that_is_not_configured_is_no_source() {
-        let Asked::Copy(job) = Asked::read(&uploaded("node-x"), &node("node-a"), &nodes()) else { panic!("no copy") };
+        assert_eq!(only_copy(&uploaded("node-x")).sources, [node("node-b"), node("node-c")]);
+    }
+
+    #[test]
+    fn copies_that_are_lost_are_made_again_over_what_is_there() {
+        let wanted = wanted_copy(2, "node-b");
+        let lost = |replicas: Vec<WantedCopy>| {
+            let (node, marker_id) = (node("node-a"), MarkerId::new(Uuid::from_u128(3)));
+            let fact = ReplicaLost { node, marker_id, evaluated_at: 41, reason: "rot".to_owned(), replicas };
+            recorded(event(Fact::ReplicaLost(fact)).encode())
+        };
+        let job = only_copy(&lost(vec![wanted.clone(), wanted]));
+        assert!(job.overwrite);
+        assert_eq!((job.blob.blob_id, job.blob.size_bytes, job.cause), (blob(2), 3, 42));
         assert_eq!(job.sources, [node("node-b"), node("node-c")]);
+        assert_eq!(job.meta.event_id, EventId::new(Uuid::from_u128(8)));
+        assert_eq!(job.meta.version_id, EventId::new(Uuid::from_u128(8)).version_id());
+        let asked = Asked::read(&lost(vec![wanted_copy(2, "node-b")]), &node("node-c"), &nodes());
+        assert!(matches!(asked, Asked::Nothing(_)));
+    }
+
+    #[test]
+    fn copies_that_are_asked_for_again_are_looked_for_first() {
+        let replicas = vec![wanted_copy(2, "node-c"), wanted_copy(4, "node-x")];
+        let fact = Fact::ReplicationRedriven(ReplicationRedriven { node: node("node-a"), replicas });
+        let asked = Asked::read(&recorded(event(fact).encode()), &node("node-a"), &nodes());
+        let Asked::Copy(jobs) = asked else { panic!("no copies") };
+        assert_eq!(jobs.iter().map(|job| job.blob.blob_id).collect::<Vec<_>>(), [blob(2), blob(4)]);
+        assert!(jobs.iter().all(|job| !job.overwrite));
+        assert_eq!(jobs[0].sources, [node("node-c"), node("node-b")]);
+        assert_eq!(jobs[1].sources, [node("node-b"), node("node-c")]);
+    }
+
+    #[test]
+    fn only_the_node_itself_is_filled_when_its_disk_is_new() {
+        let (old_marker_id, marker_id) = (MarkerId::new(Uuid::from_u128(3)), MarkerId::new(Uuid::from_u128(4)));
+        let wiped = NodeWiped { node: node("node-a"), old_marker_id, marker_id };
+        let joined =
+            NodeJoined { node: node("node-a"), marker_id, endpoint: "http://a".to_owned(), bucket: "b".to_owned() };
+        for fact in [Fact::NodeWiped(wiped), Fact::NodeJoined(joined)] {
+            let recorded = recorded(event(fact).encode());
+            let asked = Asked::read(&recorded, &node("node-a"), &nodes());
+            assert!(matches!(asked, Asked::Refill(found) if found == marker_id));
+            assert!(matches!(Asked::read(&recorded, &node("node-b"), &nodes()), Asked::Nothing(_)));
+        }
     }
 
     #[test]

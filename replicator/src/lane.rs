@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use blobs::Nodes;
-use journal::{Delivery, Ended, Journal, Lane as Consumers, Slot, Slots, consumer_name};
-use proto::{BlobId, DecodeError, Fact, NodeId, ReplicationParked};
+use journal::{Delivery, Ended, Journal, Lane as Consumers, Markers, Refill, Slot, Slots, consumer_name};
+use proto::{BlobId, DecodeError, Fact, MarkerId, NodeId, ReplicationParked};
 use runtime::clock::{Clock, Ids};
 use runtime::retry::{self, Backoff, Policy};
 use runtime::shutdown::Shutdown;
@@ -18,6 +18,8 @@ use crate::job::Asked;
 
 mod copy;
 mod erase;
+
+pub(crate) use copy::Failure;
 
 /// How long a gate that is shut for the journal's sake waits before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -40,6 +42,8 @@ pub(crate) struct Lane {
     pub(crate) node_ids: Vec<NodeId>,
     pub(crate) nodes: Nodes,
     pub(crate) journal: Journal,
+    /// Which disks the nodes have.
+    pub(crate) markers: Arc<Markers>,
     pub(crate) stored: Reports,
     pub(crate) erased: Reports,
     pub(crate) clock: Clock,
@@ -66,15 +70,20 @@ impl Lane {
         journal::consume(work, slots, gate, handler, &shutdown).await
     }
 
-    /// Waits until the target may be written to and the journal would take the report.
-    async fn open(&self) {
+    /// Waits until the target is part of the cluster and may be written to, and the journal would take the report.
+    pub(crate) async fn open(&self) {
         while !self.shutdown.is_soft() {
             let usable = match self.nodes.get(&self.target) {
                 Some(node) => node.usable(self.shutdown.soft_token()).await,
                 None => false,
             };
-            if usable && self.journal.stopped().is_none() {
+            let is_gone = self.markers.is_gone(&self.target).await;
+            if usable && !is_gone && self.journal.stopped().is_none() {
                 return;
+            }
+            // It may have joined just now. Who cannot ask asks again.
+            if is_gone && let Err(error) = self.markers.refresh().await {
+                tracing::debug!(node.id = %self.target, "whether node {} has joined is not known: {error}", self.target);
             }
             retry::sleep(LOOK_AGAIN, self.shutdown.soft_token()).await;
         }
@@ -85,7 +94,13 @@ impl Lane {
     async fn handle(self: Arc<Self>, delivery: Delivery, slot: Slot) -> Ended {
         let seq = delivery.recorded.n;
         match Asked::read(&delivery.recorded, &self.target, &self.node_ids) {
-            Asked::Copy(job) => self.copy(delivery, slot, &job).await,
+            Asked::Copy(_) if self.is_left_to_refill(seq).await => {
+                let target = &self.target;
+                tracing::debug!(seq, node.id = %target, "what event {seq} asks of node {target} is left to its refill");
+                delivery.ack().await
+            }
+            Asked::Copy(jobs) => self.copy(delivery, slot, &jobs).await,
+            Asked::Refill(marker_id) => self.begin_refill(delivery, marker_id).await,
             Asked::Erase(order) => self.erase(delivery, slot, &order).await,
             Asked::Nothing(why) => {
                 tracing::debug!(seq, node.id = %self.target, "event {seq} asks nothing of node {}: {why}", self.target);
@@ -101,6 +116,33 @@ impl Lane {
             Asked::Unknown(unknown) => {
                 self.name_once(seq, &unknown);
                 delivery.retry_after(self.settings.unknown_event_delay).await
+            }
+        }
+    }
+
+    /// Whether the event is older than the target's disk: then the refill of that disk does what it asks for, and the fold
+    /// would not listen to what becomes of it here.
+    async fn is_left_to_refill(&self, seq: u64) -> bool {
+        self.markers.get(&self.target).await.is_some_and(|disk| seq < disk.since)
+    }
+
+    /// Has the target filled, by whichever process gets to it first.
+    async fn begin_refill(&self, delivery: Delivery, marker_id: MarkerId) -> Ended {
+        let (seq, target) = (delivery.recorded.n, &self.target);
+        if let Err(error) = self.markers.refresh().await {
+            return self.give_back(delivery, &error.to_string()).await;
+        }
+        let disk = self.markers.get(target).await;
+        if disk.is_none_or(|disk| (disk.marker_id, disk.since) != (marker_id, seq)) {
+            tracing::debug!(seq, node.id = %target, "event {seq} is not the latest about the disk of node {target}");
+            return delivery.ack().await;
+        }
+        let refill = Refill::new(seq, marker_id, self.clock.now());
+        match self.journal.begin_refill(target, &refill).await {
+            Ok(_) => delivery.ack().await,
+            Err(error) => {
+                tracing::warn!(seq, node.id = %target, "cannot begin the refill of node {target} now: {error}");
+                self.give_back(delivery, &error.to_string()).await
             }
         }
     }
@@ -147,7 +189,7 @@ impl Lane {
 
     /// Gives one blob up, and says so in the journal: from there a person or a redrive goes on. `what` is given up is
     /// said in the log. An error is the reason why nothing is recorded.
-    async fn park(
+    pub(crate) async fn park(
         &self,
         what: &str,
         blob_id: BlobId,
@@ -199,7 +241,7 @@ impl Lane {
 }
 
 /// The delay before a delivery comes again that was given back `times` times, counting this one.
-fn nth_delay(policy: &Policy, times: u32) -> Duration {
+pub(crate) fn nth_delay(policy: &Policy, times: u32) -> Duration {
     let mut backoff = Backoff::new(policy);
     let mut delay = backoff.next_delay();
     for _ in 1..times.min(MAX_DOUBLINGS) {

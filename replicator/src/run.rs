@@ -2,17 +2,24 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use blobs::Nodes;
-use journal::Journal;
+use journal::{Journal, Markers};
 use proto::NodeId;
 use runtime::config::{Faults, within};
 use runtime::program::Process;
+use runtime::retry;
+use runtime::shutdown::Shutdown;
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, LaneName};
 use crate::confirm::{Limits, Reporter, Reports, What};
 use crate::lane::Lane;
+use crate::refill::Refiller;
+
+/// How often it is asked whether a node was retired.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Copies until the soft shutdown, then ends what is under way.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
@@ -24,6 +31,11 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let cluster = journal.identity().cluster;
     let (tasks, clock) = (&process.tasks, process.clock.clone());
     let nodes = Nodes::open(&config.nodes, config.blobs.clone(), Some(cluster), tasks, clock).await?;
+    let markers = Arc::new(Markers::new(journal.clone()));
+    nodes.expect(markers.judge()).await;
+    tasks.spawn("replicator.markers", watch(Arc::clone(&markers), process.shutdown.clone()));
+    let shared = Shared { config: &config, process: &process, nodes: &nodes, journal: &journal, markers: &markers };
+    let holder = process.ids.v4().to_string();
     for target in config.targets() {
         let limits = Limits {
             batch: config.replicator.confirm_batch,
@@ -37,42 +49,59 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
             reports
         });
         for name in &config.replicator.lanes {
-            let reports = (stored.clone(), erased.clone());
-            let lane = lane(&config, &process, &nodes, &journal, &target, *name, reports);
+            let lane = shared.lane(&target, *name, (stored.clone(), erased.clone()));
             tasks.spawn(format!("replicator.copy.{target}.{name}"), Arc::new(lane).run());
         }
+        let refiller = Refiller::new(shared.lane(&target, LaneName::Small, (stored, erased)), holder.clone());
+        tasks.spawn(format!("replicator.refill.{target}"), refiller.run());
     }
     tracing::info!("copying to {}, lanes {}", words(&config.targets()), words(&config.replicator.lanes));
     process.shutdown.soft_cancelled().await;
     Ok(())
 }
 
-fn lane(
-    config: &Config,
-    process: &Process,
-    nodes: &Nodes,
-    journal: &Journal,
-    target: &NodeId,
-    name: LaneName,
-    (stored, erased): (Reports, Reports),
-) -> Lane {
-    let settings = config.replicator.clone();
-    Lane {
-        target: target.clone(),
-        consumers: name.lane(),
-        concurrency: settings.concurrency(name),
-        node_ids: config.node_ids(),
-        nodes: nodes.clone(),
-        journal: journal.clone(),
-        stored,
-        erased,
-        clock: process.clock.clone(),
-        ids: process.ids.clone(),
-        shutdown: process.shutdown.clone(),
-        waiting: Semaphore::new(usize::from(settings.max_waiting)),
-        erasing: Semaphore::new(usize::from(settings.erase_concurrency)),
-        named: Mutex::new(BTreeSet::new()),
-        settings,
+/// What all lanes are made of.
+struct Shared<'a> {
+    config: &'a Config,
+    process: &'a Process,
+    nodes: &'a Nodes,
+    journal: &'a Journal,
+    markers: &'a Arc<Markers>,
+}
+
+impl Shared<'_> {
+    fn lane(&self, target: &NodeId, name: LaneName, (stored, erased): (Reports, Reports)) -> Lane {
+        let settings = self.config.replicator.clone();
+        Lane {
+            target: target.clone(),
+            consumers: name.lane(),
+            concurrency: settings.concurrency(name),
+            node_ids: self.config.node_ids(),
+            nodes: self.nodes.clone(),
+            journal: self.journal.clone(),
+            markers: Arc::clone(self.markers),
+            stored,
+            erased,
+            clock: self.process.clock.clone(),
+            ids: self.process.ids.clone(),
+            shutdown: self.process.shutdown.clone(),
+            waiting: Semaphore::new(usize::from(settings.max_waiting)),
+            erasing: Semaphore::new(usize::from(settings.erase_concurrency)),
+            named: Mutex::new(BTreeSet::new()),
+            settings,
+        }
+    }
+}
+
+/// Learns of nodes that are retired: they get no copies any more.
+async fn watch(markers: Arc<Markers>, shutdown: Shutdown) {
+    loop {
+        if let Err(error) = markers.refresh().await {
+            tracing::debug!("which nodes are part of the cluster is not known now: {error}");
+        }
+        if !retry::sleep(LOOK_EVERY, shutdown.soft_token()).await {
+            return;
+        }
     }
 }
 

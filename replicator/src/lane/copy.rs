@@ -1,18 +1,19 @@
-//! Copying one blob to the target.
+//! Copying to the target what one event asks for.
 
 use std::time::Duration;
 
 use blobs::{Copied, CopyError, CopyOptions};
+use futures::future::try_join_all;
 use journal::{Delivery, Ended, Slot};
 use runtime::retry::Backoff;
 use time::OffsetDateTime;
 
 use super::Lane;
-use crate::confirm::Done;
+use crate::confirm::{Done, NotReported};
 use crate::job::Job;
 
 /// Why an attempt made no copy.
-enum Failure {
+pub(crate) enum Failure {
     /// A node's fault, which says nothing of the blob.
     Node(String),
     /// The blob's own: it counts.
@@ -21,52 +22,93 @@ enum Failure {
     Erased(String),
 }
 
+/// What became of one attempt at several copies.
+#[derive(Debug, Default)]
+struct Round<'a> {
+    copied: Vec<(&'a Job, Copied)>,
+    /// Those that failed for the blob's own reason.
+    failed: Vec<(&'a Job, String)>,
+    /// Why the round ended before all had their turn.
+    stopped: Option<Stopped>,
+}
+
+#[derive(Debug)]
+enum Stopped {
+    /// A node's fault, which says nothing of the blobs.
+    Node(String),
+    /// The process is to end.
+    Shutdown,
+}
+
 impl Lane {
-    pub(super) async fn copy(&self, delivery: Delivery, slot: Slot, job: &Job) -> Ended {
-        let mut slot = slot;
+    /// Makes the copies one after the other, and acknowledges the delivery once the journal has what became of each. What
+    /// is done is reported even if the delivery comes again for the rest.
+    pub(super) async fn copy(&self, delivery: Delivery, slot: Slot, jobs: &[Job]) -> Ended {
+        let mut slot = Some(slot);
         let mut backoff = Backoff::new(&self.settings.retry);
+        let mut left: Vec<&Job> = jobs.iter().collect();
         let mut first_attempt = delivery.delivered == 1;
         let mut attempts = 0;
-        let (blob_id, target) = (job.blob.blob_id, &self.target);
         loop {
-            let reason = match self.attempt(job, first_attempt).await {
-                Ok(copied) => {
-                    // The copy is done: another one may start while this one waits to be reported.
-                    drop(slot);
-                    return self.report_stored(delivery, job, &copied).await;
-                }
-                Err(Failure::Node(reason)) => return self.give_back(delivery, &reason).await,
-                Err(Failure::Erased(reason)) => {
-                    tracing::debug!(
-                        seq = job.cause, blob.id = %blob_id, node.id = %target,
-                        "blob {blob_id} is not copied to node {target}: {reason}"
-                    );
-                    return delivery.ack().await;
-                }
-                Err(Failure::Blob(reason)) => reason,
-            };
+            let round = self.copy_round(&left, first_attempt).await;
             first_attempt = false;
             attempts += 1;
-            if attempts >= self.settings.park_after {
-                drop(slot);
-                return match self.park("replication", blob_id, job.cause, attempts, reason).await {
-                    Ok(()) => delivery.ack().await,
-                    Err(unparked) => self.give_back(delivery, unparked).await,
-                };
+            let is_last = round.stopped.is_some() || round.failed.is_empty() || attempts >= self.settings.park_after;
+            if is_last {
+                // The copies are done: others may be made while these wait to be reported.
+                slot = None;
             }
-            tracing::info!(
-                seq = job.cause, blob.id = %blob_id, node.id = %target,
-                "attempt {attempts} to copy blob {blob_id} to node {target} failed: {reason}"
-            );
-            match self.wait(slot, backoff.next_delay()).await {
-                Some(again) => slot = again,
+            if let Err(error) = self.report_stored(&round.copied).await {
+                return self.unreported(delivery, error).await;
+            }
+            match round.stopped {
+                Some(Stopped::Node(reason)) => return self.give_back(delivery, &reason).await,
+                Some(Stopped::Shutdown) => return delivery.give_back().await,
+                None if round.failed.is_empty() => return delivery.ack().await,
+                None => {}
+            }
+            let Some(held) = slot.take() else { return self.park_copies(delivery, attempts, round.failed).await };
+            self.note_failures(attempts, &round.failed);
+            left = round.failed.into_iter().map(|(job, _)| job).collect();
+            match self.wait(held, backoff.next_delay()).await {
+                Some(again) => slot = Some(again),
                 None => return delivery.give_back().await,
             }
         }
     }
 
-    async fn attempt(&self, job: &Job, first_attempt: bool) -> Result<Copied, Failure> {
-        let options = CopyOptions { first_attempt, safe_until: safe_until(job.asked_at, self.settings.erase_grace) };
+    /// Tries each copy once.
+    async fn copy_round<'a>(&self, jobs: &[&'a Job], first_attempt: bool) -> Round<'a> {
+        let mut round = Round::default();
+        for (index, job) in jobs.iter().enumerate() {
+            if index > 0 && self.shutdown.is_soft() {
+                round.stopped = Some(Stopped::Shutdown);
+                break;
+            }
+            match self.attempt(job, first_attempt).await {
+                Ok(copied) => round.copied.push((job, copied)),
+                Err(Failure::Blob(reason)) => round.failed.push((job, reason)),
+                Err(Failure::Erased(reason)) => {
+                    let (blob_id, target) = (job.blob.blob_id, &self.target);
+                    tracing::debug!(
+                        seq = job.cause, blob.id = %blob_id, node.id = %target,
+                        "blob {blob_id} is not copied to node {target}: {reason}"
+                    );
+                }
+                Err(Failure::Node(reason)) => {
+                    round.stopped = Some(Stopped::Node(reason));
+                    break;
+                }
+            }
+        }
+        round
+    }
+
+    /// Tries one copy once.
+    pub(crate) async fn attempt(&self, job: &Job, first_attempt: bool) -> Result<Copied, Failure> {
+        let safe_until = safe_until(job.asked_at, self.settings.erase_grace);
+        // Also when it comes again: what is there may still be what was wrong.
+        let options = CopyOptions { first_attempt, overwrite: job.overwrite, safe_until };
         let copied = blobs::copy(&self.nodes, &job.blob, &job.meta, &job.sources, &self.target, options).await;
         copied.map_err(|error| match error {
             CopyError::Node { .. } => Failure::Node(error.to_string()),
@@ -75,16 +117,38 @@ impl Lane {
         })
     }
 
-    async fn report_stored(&self, delivery: Delivery, job: &Job, copied: &Copied) -> Ended {
-        let (blob_id, target) = (job.blob.blob_id, &self.target);
-        if let Err(error) = self.stored.report(copied.marker_id, Done { blob_id, cause: job.cause }).await {
-            return self.unreported(delivery, error).await;
+    async fn report_stored(&self, copied: &[(&Job, Copied)]) -> Result<(), NotReported> {
+        let reports = copied.iter().map(|(job, copied)| {
+            self.stored.report(copied.marker_id, Done { blob_id: job.blob.blob_id, cause: job.cause })
+        });
+        try_join_all(reports).await?;
+        for (job, copied) in copied {
+            let (blob_id, target) = (job.blob.blob_id, &self.target);
+            tracing::debug!(
+                seq = job.cause, blob.id = %blob_id, node.id = %target,
+                "stored replica of {blob_id} on {target} ({} bytes, {})",
+                copied.bytes, if copied.already_there { "was there" } else { "copied" }
+            );
         }
-        tracing::debug!(
-            seq = job.cause, blob.id = %blob_id, node.id = %target,
-            "stored replica of {blob_id} on {target} ({} bytes, {})",
-            copied.bytes, if copied.already_there { "was there" } else { "copied" }
-        );
+        Ok(())
+    }
+
+    fn note_failures(&self, attempts: u32, failed: &[(&Job, String)]) {
+        for (job, reason) in failed {
+            let (blob_id, target) = (job.blob.blob_id, &self.target);
+            tracing::info!(
+                seq = job.cause, blob.id = %blob_id, node.id = %target,
+                "attempt {attempts} to copy blob {blob_id} to node {target} failed: {reason}"
+            );
+        }
+    }
+
+    async fn park_copies(&self, delivery: Delivery, attempts: u32, failed: Vec<(&Job, String)>) -> Ended {
+        for (job, reason) in failed {
+            if let Err(unparked) = self.park("replication", job.blob.blob_id, job.cause, attempts, reason).await {
+                return self.give_back(delivery, unparked).await;
+            }
+        }
         delivery.ack().await
     }
 }

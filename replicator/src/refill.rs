@@ -1,0 +1,137 @@
+//! Filling a node that joined, or whose disk was changed: everything that the journal brought before that is copied to it.
+//!
+//! One process at a time does it for each node, under a lease, beside the lanes and with places of its own. How far it
+//! came is written down every few seconds, so another process goes on from there.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use journal::{Error, Lease, Saved};
+use proto::{BlobId, Fact, Kind};
+use runtime::retry;
+use tokio::sync::Semaphore;
+
+use crate::lane::Lane;
+
+mod blob;
+mod pass;
+
+use pass::{End, Pass};
+
+/// Looks after the filling of one node.
+#[derive(Debug)]
+pub(crate) struct Refiller {
+    /// How to copy and to report; it takes no deliveries.
+    lane: Arc<Lane>,
+    /// This process among those that may hold the lease.
+    holder: String,
+    /// The right to copy.
+    places: Semaphore,
+}
+
+impl Refiller {
+    pub(crate) fn new(lane: Lane, holder: String) -> Self {
+        let places = Semaphore::new(usize::from(lane.settings.refill_concurrency));
+        Self { lane: Arc::new(lane), holder, places }
+    }
+
+    /// Fills the node whenever that is asked for, until the soft shutdown.
+    pub(crate) async fn run(self) {
+        let (target, interval) = (&self.lane.target, self.lane.settings.refill_interval);
+        let mut said = None;
+        while retry::sleep(interval, self.lane.shutdown.soft_token()).await {
+            let problem = self.look().await.err().map(|error| error.to_string());
+            if problem != said
+                && let Some(problem) = &problem
+            {
+                tracing::warn!(node.id = %target, "cannot look after the refill of node {target} now: {problem}");
+            }
+            said = problem;
+        }
+    }
+
+    /// Fills the node if that is asked for, can be done, and nobody else does it.
+    async fn look(&self) -> Result<(), Error> {
+        let lane = &self.lane;
+        lane.markers.refresh().await?;
+        if !self.is_wanted(lane.journal.refill(&lane.target).await?.as_ref()).await {
+            return Ok(());
+        }
+        let duty = format!("refill-{}", lane.target);
+        let Some(mut lease) = lane.journal.acquire(&duty, &self.holder).await? else { return Ok(()) };
+        let filled = tokio::select! {
+            filled = self.fill() => filled,
+            () = keep(&mut lease) => {
+                tracing::warn!(node.id = %lane.target, "lost the lease of the refill of node {}", lane.target);
+                return Ok(());
+            }
+        };
+        if let Err(error) = lease.release().await {
+            tracing::debug!("the lease {duty} ends by itself: {error}");
+        }
+        filled
+    }
+
+    /// Whether there is something to do, on the disk that the node has now.
+    async fn is_wanted(&self, saved: Option<&Saved>) -> bool {
+        let Some(Saved { refill, .. }) = saved else { return false };
+        let (lane, marker_id) = (&self.lane, refill.marker_id);
+        let disk = lane.markers.get(&lane.target).await;
+        let is_latest = disk.is_some_and(|disk| (disk.marker_id, disk.since) == (marker_id, refill.cause));
+        let node = lane.nodes.get(&lane.target);
+        // Between the event and the marker on the disk there may be a while.
+        let is_there = node
+            .is_some_and(|node| node.state().is_healthy() && node.marker().is_some_and(|m| m.marker_id == marker_id));
+        !refill.done && is_latest && is_there
+    }
+
+    async fn fill(&self) -> Result<(), Error> {
+        let lane = &self.lane;
+        // As whoever had the lease before left it.
+        let Some(saved) = lane.journal.refill(&lane.target).await? else { return Ok(()) };
+        if !self.is_wanted(Some(&saved)).await {
+            return Ok(());
+        }
+        let erased = self.ordered_erasures(saved.refill.until).await?;
+        match Pass::new(self, saved, erased).run().await? {
+            End::Done | End::Replaced | End::Shutdown => {}
+            End::Unknown(unknown) => {
+                tracing::error!(node.id = %lane.target, "the refill of node {} must wait for a newer replicator: {unknown}", lane.target);
+                retry::sleep(lane.settings.unknown_event_delay, lane.shutdown.soft_token()).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The blobs whose erasure was ordered up to event `until`. Their tombstones went with the old disk, and a node that
+    /// was down may still have them. What is ordered later comes to the node by its lane.
+    async fn ordered_erasures(&self, until: u64) -> Result<HashSet<BlobId>, Error> {
+        let (mut erased, mut from) = (HashSet::new(), 1);
+        while let Some(recorded) = self.lane.journal.next_of(Kind::BlobErasureOrdered, from).await? {
+            if recorded.n > until || self.lane.shutdown.is_soft() {
+                break;
+            }
+            from = recorded.n + 1;
+            if let Ok(event) = recorded.decode()
+                && let Fact::BlobErasureOrdered(ordered) = event.fact
+            {
+                erased.extend(ordered.blob_ids);
+            }
+        }
+        Ok(erased)
+    }
+}
+
+/// Renews the lease until it is lost.
+async fn keep(lease: &mut Lease) {
+    let mut renewed_at = tokio::time::Instant::now();
+    loop {
+        tokio::time::sleep(lease.ttl() / 6).await;
+        match lease.renew().await {
+            Ok(true) => renewed_at = tokio::time::Instant::now(),
+            // It holds for a while yet, and the journal may be back before that.
+            Err(_) if renewed_at.elapsed() < lease.ttl() * 2 / 3 => {}
+            Ok(false) | Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Bringing one blob to the node that is filled.
+
+use runtime::retry::{self, Backoff};
+
+use super::Refiller;
+use crate::confirm::{Done, NotReported};
+use crate::job::Job;
+use crate::lane::{Failure, nth_delay};
+
+/// What became of one blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It was copied.
+    Copied,
+    /// It was there.
+    Found,
+    /// It was erased.
+    Erased,
+    /// It was given up, which the journal says.
+    Parked,
+    /// The process is to end: it is looked at again.
+    Left,
+}
+
+impl Refiller {
+    /// Brings one blob to its end. Faults of nodes are waited for, without a place; the blob's own count, as in the lanes.
+    pub(super) async fn bring(&self, job: &Job) -> Fate {
+        let (lane, soft) = (&self.lane, self.lane.shutdown.soft_token());
+        let mut backoff = Backoff::new(&lane.settings.retry);
+        let (mut attempts, mut waits) = (0, 0);
+        loop {
+            let outcome = {
+                let _place = self.places.acquire().await.expect("nobody closes the places of a refill");
+                lane.open().await;
+                if lane.shutdown.is_soft() {
+                    return Fate::Left;
+                }
+                lane.attempt(job, false).await
+            };
+            let delay = match outcome {
+                Ok(copied) => {
+                    let done = Done { blob_id: job.blob.blob_id, cause: job.cause };
+                    match lane.stored.report(copied.marker_id, done).await {
+                        Ok(()) if copied.already_there => return Fate::Found,
+                        Ok(()) => return Fate::Copied,
+                        Err(NotReported::Ending) => return Fate::Left,
+                        // Logged by the reporter. The copy is found the next time.
+                        Err(NotReported::Publish(_)) => next_wait(self, &mut waits),
+                    }
+                }
+                Err(Failure::Erased(_)) => return Fate::Erased,
+                Err(Failure::Node(reason)) => {
+                    let (blob_id, target) = (job.blob.blob_id, &lane.target);
+                    tracing::debug!(blob.id = %blob_id, node.id = %target, "blob {blob_id} waits to be copied to node {target}: {reason}");
+                    next_wait(self, &mut waits)
+                }
+                Err(Failure::Blob(reason)) => {
+                    attempts += 1;
+                    if attempts >= lane.settings.park_after {
+                        match lane.park("replication", job.blob.blob_id, job.cause, attempts, reason).await {
+                            Ok(()) => return Fate::Parked,
+                            Err(_) => next_wait(self, &mut waits),
+                        }
+                    } else {
+                        backoff.next_delay()
+                    }
+                }
+            };
+            if !retry::sleep(delay, soft).await {
+                return Fate::Left;
+            }
+        }
+    }
+}
+
+fn next_wait(refiller: &Refiller, waits: &mut u32) -> std::time::Duration {
+    *waits = waits.saturating_add(1);
+    nth_delay(&refiller.lane.settings.give_back, *waits)
+}

@@ -1,0 +1,236 @@
+//! One pass through the journal, from where the last one stopped.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use journal::{Error, Refill, Replay, Saved};
+use proto::{BlobId, DecodeError, Event, Fact, Recorded};
+use runtime::config::{byte_size, duration};
+use tokio::time::Instant;
+
+use super::Refiller;
+use super::blob::Fate;
+use crate::job::Job;
+
+/// Events taken from the journal at once.
+const BATCH: usize = 500;
+/// How long they are waited for at once.
+const WAIT: Duration = Duration::from_secs(1);
+/// How often the log says how far it is.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// Why a pass ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Everything is on the node.
+    Done,
+    /// Another refill has taken the place of this one.
+    Replaced,
+    /// The process is to end.
+    Shutdown,
+    /// Only a later version of the program can tell what an event brought.
+    Unknown(DecodeError),
+}
+
+/// One pass.
+pub(super) struct Pass<'a> {
+    refiller: &'a Refiller,
+    refill: Refill,
+    revision: u64,
+    erased: HashSet<BlobId>,
+    /// Read from the journal and not looked at yet.
+    queue: VecDeque<Recorded>,
+    /// The last event that was looked at.
+    taken: u64,
+    /// The events whose blobs are not brought to their end.
+    open: BTreeSet<u64>,
+    running: FuturesUnordered<BoxFuture<'a, (u64, u64, Fate)>>,
+    progress: Progress,
+}
+
+/// What the log says.
+struct Progress {
+    began: Instant,
+    from: u64,
+    said: Instant,
+    found: u64,
+    erased: u64,
+    parked: u64,
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn new(refiller: &'a Refiller, saved: Saved, erased: HashSet<BlobId>) -> Self {
+        let (now, from) = (Instant::now(), saved.refill.position);
+        Self {
+            refiller,
+            taken: from,
+            refill: saved.refill,
+            revision: saved.revision,
+            erased,
+            queue: VecDeque::new(),
+            open: BTreeSet::new(),
+            running: FuturesUnordered::new(),
+            progress: Progress { began: now, from, said: now, found: 0, erased: 0, parked: 0 },
+        }
+    }
+
+    /// Reads the journal and copies what the node lacks. An error is the journal's.
+    pub(super) async fn run(mut self) -> Result<End, Error> {
+        let lane = &self.refiller.lane;
+        let (target, position, until) = (&lane.target, self.refill.position, self.refill.until);
+        tracing::info!(seq = self.refill.cause, node.id = %target, "filling node {target} from event {} to {until}", position + 1);
+        let mut replay = lane.journal.replay(position + 1, Some(until));
+        let mut save_at = Instant::now() + lane.settings.refill_save_within;
+        let end = loop {
+            if let Err(unknown) = self.start() {
+                break End::Unknown(unknown);
+            }
+            if self.queue.is_empty() && self.running.is_empty() && replay.is_finished() {
+                break End::Done;
+            }
+            tokio::select! {
+                biased;
+                () = lane.shutdown.soft_cancelled() => break End::Shutdown,
+                () = tokio::time::sleep_until(save_at) => {
+                    if !self.save(false).await? {
+                        break End::Replaced;
+                    }
+                    self.say();
+                    save_at = Instant::now() + lane.settings.refill_save_within;
+                }
+                Some((n, bytes, fate)) = self.running.next(), if !self.running.is_empty() => self.end(n, bytes, fate),
+                read = read(&mut replay), if self.queue.is_empty() && !replay.is_finished() => self.queue.extend(read?),
+            }
+        };
+        let is_done = matches!(end, End::Done);
+        if matches!(end, End::Replaced) || !self.save(is_done).await? {
+            tracing::info!(node.id = %target, "another refill of node {target} takes the place of this one");
+            return Ok(End::Replaced);
+        }
+        self.say_end(is_done);
+        Ok(end)
+    }
+
+    /// Starts as many copies as may be under way: being made, waiting between two attempts, or to be reported.
+    fn start(&mut self) -> Result<(), DecodeError> {
+        let settings = &self.refiller.lane.settings;
+        let most = usize::from(settings.refill_concurrency) + usize::from(settings.max_waiting);
+        while self.running.len() < most
+            && let Some(recorded) = self.queue.pop_front()
+        {
+            let n = recorded.n;
+            if let Some(job) = self.job(&recorded)? {
+                let refiller = self.refiller;
+                self.open.insert(n);
+                self.running.push(Box::pin(async move {
+                    let fate = refiller.bring(&job).await;
+                    (n, job.blob.size_bytes, fate)
+                }));
+            }
+            self.taken = n;
+        }
+        Ok(())
+    }
+
+    /// The copy that an event asks for in a refill. The node may have taken the upload itself, on its old disk.
+    fn job(&mut self, recorded: &Recorded) -> Result<Option<Job>, DecodeError> {
+        let lane = &self.refiller.lane;
+        let event: Event = match recorded.decode() {
+            Ok(event) => event,
+            // It asks for nothing: the fold keeps the record.
+            Err(DecodeError::Undecodable { .. }) => return Ok(None),
+            Err(unknown) => return Err(unknown),
+        };
+        let Fact::FileUploaded(uploaded) = &event.fact else { return Ok(None) };
+        if uploaded.instant {
+            return Ok(None);
+        }
+        if self.erased.contains(&uploaded.blob_id) {
+            self.progress.erased += 1;
+            return Ok(None);
+        }
+        Ok(Some(Job {
+            // Who asks is the event that says that the disk is new.
+            cause: self.refill.cause,
+            ..Job::of_upload(&event, uploaded, recorded.n, &lane.target, &lane.node_ids)
+        }))
+    }
+
+    fn end(&mut self, n: u64, bytes: u64, fate: Fate) {
+        match fate {
+            // Still open: whoever goes on looks at it again.
+            Fate::Left => return,
+            Fate::Copied => {
+                self.refill.blobs_copied += 1;
+                self.refill.bytes_copied += bytes;
+            }
+            Fate::Found => self.progress.found += 1,
+            Fate::Erased => self.progress.erased += 1,
+            Fate::Parked => self.progress.parked += 1,
+        }
+        self.open.remove(&n);
+    }
+
+    /// Writes down how far it is; false when another refill has taken the place of this one.
+    async fn save(&mut self, is_done: bool) -> Result<bool, Error> {
+        let lane = &self.refiller.lane;
+        let before = self.open.first().map_or(self.taken, |first| first - 1);
+        self.refill.position = if is_done { self.refill.until } else { before };
+        self.refill.updated_at = lane.clock.now();
+        self.refill.done = is_done;
+        let saved = lane.journal.save_refill(&lane.target, &self.refill, self.revision).await?;
+        self.revision = saved.unwrap_or(self.revision);
+        Ok(saved.is_some())
+    }
+
+    fn say(&mut self) {
+        if self.progress.said.elapsed() < SAY_EVERY {
+            return;
+        }
+        self.progress.said = Instant::now();
+        let (target, Refill { position, until, blobs_copied, .. }) = (&self.refiller.lane.target, &self.refill);
+        let left = self.progress.left(*position, *until).map_or_else(|| "unknown".to_owned(), duration::format_rounded);
+        tracing::info!(
+            seq = self.refill.cause, node.id = %target,
+            "filling node {target}: {blobs_copied} blobs ({}) copied, at event {position} of {until}, time left: {left}",
+            byte_size::format(self.refill.bytes_copied)
+        );
+    }
+
+    fn say_end(&self, is_done: bool) {
+        let (target, Refill { position, until, blobs_copied, .. }) = (&self.refiller.lane.target, &self.refill);
+        let (progress, size) = (&self.progress, byte_size::format(self.refill.bytes_copied));
+        if is_done {
+            tracing::info!(
+                seq = self.refill.cause, node.id = %target,
+                "filled node {target}: {blobs_copied} blobs ({size}) copied, {} were there, {} erased, {} given up, up to \
+                 event {until}, in {}",
+                progress.found, progress.erased, progress.parked, duration::format_rounded(progress.began.elapsed())
+            );
+        } else {
+            tracing::info!(
+                seq = self.refill.cause, node.id = %target,
+                "the refill of node {target} stops at event {position} of {until}, {blobs_copied} blobs ({size}) are copied"
+            );
+        }
+    }
+}
+
+async fn read(replay: &mut Replay) -> Result<Vec<Recorded>, Error> {
+    replay.next_batch(BATCH, WAIT).await
+}
+
+// === impl Progress ===
+
+impl Progress {
+    /// How long it will take at the speed so far; `None` before anything is known.
+    fn left(&self, position: u64, until: u64) -> Option<Duration> {
+        let done = position.saturating_sub(self.from);
+        let left = u32::try_from(until.saturating_sub(position)).ok()?;
+        let each = self.began.elapsed().checked_div(u32::try_from(done).ok()?)?;
+        each.checked_mul(left)
+    }
+}
