@@ -14,6 +14,8 @@ use crate::server;
 /// The source of all defaults.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
 
+/// A piece of a body is up to 256 KiB, and a node that gives nothing for some seconds counts as silent.
+const MIN_SCRUB_BYTES_PER_SECOND: u64 = 64 * 1024;
 /// S3 takes at most so many parts for one object, and a part is a slice.
 const MAX_PARTS: u64 = 10_000;
 
@@ -56,6 +58,17 @@ pub(crate) struct Duties {
     /// How often the spaces' retention is applied.
     #[serde(with = "runtime::config::duration")]
     pub(crate) prune_interval: Duration,
+    /// How often the markers of the nodes are looked at.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) nodes_interval: Duration,
+    /// After so many looks in a row that find no marker, a node that has joined counts as wiped.
+    pub(crate) wiped_after: u32,
+    /// How long reading everything on the nodes and comparing it may take; zero turns it off.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) scrub_interval: Duration,
+    /// How fast that reads, at most.
+    #[serde(with = "runtime::config::byte_size")]
+    pub(crate) scrub_bytes_per_second: u64,
 }
 
 /// Bounds of requests: the section `[limits]`.
@@ -100,6 +113,16 @@ pub(crate) struct Limits {
     /// How long a blob that nothing names is kept before it is condemned.
     #[serde(with = "runtime::config::duration")]
     pub(crate) erase_grace: Duration,
+    /// How old an object that no event names must be to be condemned.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) orphan_grace: Duration,
+    /// How old an object must be for an audit to say that it should not be there, or that nobody has reported it.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) audit_settle: Duration,
+    /// Objects that one audit looks at or reads at once.
+    pub(crate) audit_reads: usize,
+    /// Blobs whose ids one audit holds in memory.
+    pub(crate) audit_held_blobs: usize,
     /// How long a read waits for its `min_sequence`.
     #[serde(with = "runtime::config::duration")]
     pub(crate) min_sequence_wait: Duration,
@@ -185,9 +208,21 @@ impl Validate for Watch {
 
 impl Validate for Duties {
     fn faults(&self) -> Vec<Fault> {
-        let times = [("erase_interval", self.erase_interval), ("prune_interval", self.prune_interval)];
+        let times = [
+            ("erase_interval", self.erase_interval),
+            ("prune_interval", self.prune_interval),
+            ("nodes_interval", self.nodes_interval),
+        ];
         let zero = times.into_iter().filter(|(_, time)| time.is_zero());
-        zero.map(|(key, _)| Fault::new(key, "must be longer than zero")).collect()
+        let mut faults: Vec<Fault> = zero.map(|(key, _)| Fault::new(key, "must be longer than zero")).collect();
+        if self.wiped_after == 0 {
+            faults.push(Fault::new("wiped_after", "must be at least 1"));
+        }
+        if self.scrub_bytes_per_second < MIN_SCRUB_BYTES_PER_SECOND {
+            faults
+                .push(Fault::new("scrub_bytes_per_second", "must be at least 64KiB, or a node would count as silent"));
+        }
+        faults
     }
 }
 
@@ -201,10 +236,14 @@ impl Validate for Limits {
             ("max_downloads", self.max_downloads as u64),
             ("chunk_bytes", self.chunk_bytes),
             ("download_chunk_bytes", self.download_chunk_bytes),
+            ("audit_reads", self.audit_reads as u64),
             ("page_size", self.page_size.into()),
             ("page_bytes", self.page_bytes),
         ];
         faults.extend(counts.iter().filter(|(_, n)| *n == 0).map(|(key, _)| Fault::new(*key, "must be at least 1")));
+        if self.orphan_grace < self.erase_grace {
+            faults.push(Fault::new("orphan_grace", "must not be shorter than erase_grace"));
+        }
         if self.max_page_size < self.page_size {
             faults.push(Fault::new("max_page_size", "must not be less than page_size"));
         }

@@ -1,5 +1,8 @@
-//! What one gateway at a time does for all, each under a lease of its own: erasing blobs that nothing names, and applying
-//! the spaces' retention.
+//! What one gateway at a time does for all, each under a lease of its own: erasing blobs that nothing names, applying the
+//! spaces' retention, taking wiped nodes back into use, and reading everything on the nodes to see that it is right.
+
+mod scrub;
+mod wiped;
 
 use std::time::Duration;
 
@@ -12,6 +15,9 @@ use crate::config::Duties;
 use crate::error::Result;
 use crate::files::request::Author;
 use crate::files::{Files, Retention};
+
+pub(crate) use scrub::scrub;
+pub(crate) use wiped::wiped;
 
 /// The names of the leases.
 const ERASE: &str = "erase";

@@ -88,6 +88,12 @@ pub(crate) enum Code {
     UploadNotFound,
     /// The catalog knows no such event.
     ReceiptNotFound,
+    /// No event has brought such a blob.
+    BlobNotFound,
+    /// No node of the cluster has the name.
+    NodeNotFound,
+    /// The cluster would be without a node.
+    LastNode,
     /// A range that begins after the end.
     RangeOutOfRange,
     /// The request id was used before, for another request.
@@ -207,6 +213,9 @@ impl Code {
             Self::UploadNotFound => ("upload_not_found", Grpc::NotFound),
             Self::OffsetWrong => ("offset_wrong", Grpc::OutOfRange),
             Self::ReceiptNotFound => ("receipt_not_found", Grpc::NotFound),
+            Self::BlobNotFound => ("blob_not_found", Grpc::NotFound),
+            Self::NodeNotFound => ("node_not_found", Grpc::NotFound),
+            Self::LastNode => ("last_node", Grpc::FailedPrecondition),
             Self::RangeOutOfRange => ("range_out_of_range", Grpc::OutOfRange),
             Self::RequestIdReused => ("request_id_reused", Grpc::AlreadyExists),
             Self::JournalRestored => ("journal_restored", Grpc::FailedPrecondition),

@@ -3,11 +3,14 @@
 //! Every protocol goes through it, so that each has the same atomic commit, digests, limits and events. It knows
 //! nothing of gRPC or HTTP.
 
+mod audit;
+mod bad_replicas;
 mod browse;
 mod change;
 mod erase;
 mod follow;
 mod lookup;
+mod ops;
 mod position;
 mod prune;
 mod publish;
@@ -23,13 +26,14 @@ mod undo;
 mod upload;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use blobs::Nodes;
 use catalog::Reader;
 use futures::FutureExt as _;
 use journal::{Head, Journal};
 use proto::{Incarnation, Sequence, SpaceId, SpaceName};
+use runtime::clock::Clock;
 use runtime::program::Process;
 use runtime::shutdown::Shutdown;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -38,8 +42,12 @@ use tracing::{Instrument as _, error};
 use crate::config::Limits;
 use crate::error::{Code, Error, Result};
 
+pub(crate) use audit::{AuditedNode, Difference, Finding, Plan, Said};
+use bad_replicas::{Finds, Inbox};
+
 pub(crate) use browse::Browse;
 pub(crate) use follow::Told;
+pub(crate) use ops::{Explained, What, Wish, refill_eta};
 pub(crate) use prune::because;
 pub(crate) use read::Reading;
 pub(crate) use receipt::{Decision, Receipt};
@@ -82,17 +90,24 @@ struct Inner {
     process: Process,
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
+    finds: Finds,
+    /// For telling how soon the nodes' backlogs are gone.
+    backlogs: Mutex<ops::Backlogs>,
 }
 
 // === impl Files ===
 
 impl Files {
     /// A service that answers UNAVAILABLE until [`Files::opened`] is called.
-    pub(crate) fn new(catalog: Reader, limits: Limits, process: Process) -> Self {
+    /// The other half is for [`Files::report_bad_replicas`].
+    pub(crate) fn new(catalog: Reader, limits: Limits, process: Process) -> (Self, Inbox) {
         let uploads = Arc::new(Semaphore::new(limits.max_uploads));
         let downloads = Arc::new(Semaphore::new(limits.max_downloads));
         let journal_state = watch::Sender::new(JournalState::Closed);
-        Self(Arc::new(Inner { catalog, opened: OnceLock::new(), journal_state, limits, process, uploads, downloads }))
+        let (opened, (finds, inbox)) = (OnceLock::new(), bad_replicas::channel());
+        let backlogs = Mutex::default();
+        let inner = Inner { catalog, opened, journal_state, limits, process, uploads, downloads, finds, backlogs };
+        (Self(Arc::new(inner)), inbox)
     }
 
     /// Takes the journal and the nodes into use; once.
@@ -121,6 +136,11 @@ impl Files {
     /// The bounds of requests.
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// The time.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.process.clock
     }
 
     /// Which life of the journal this is.

@@ -2,12 +2,13 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use blobs::Nodes;
 use catalog::{Checkpoint, Reader};
-use journal::Journal;
+use journal::{Journal, Markers};
 use runtime::config::{Fault, Faults, within};
 use runtime::program::Process;
 use tokio::net::TcpListener;
@@ -30,12 +31,13 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
 async fn serve(config: Config, listener: TcpListener, process: Process) -> anyhow::Result<()> {
     let Process { shutdown, tasks, .. } = process.clone();
     let catalog = Reader::open(&config.database, &tasks);
-    let files = Files::new(catalog.clone(), config.limits.clone(), process.clone());
+    let (files, finds) = Files::new(catalog.clone(), config.limits.clone(), process.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     let routes = grpc::routes(&files, health_service)?;
 
     let health = watch::HealthBoard::new(health).await;
     tasks.spawn("gateway.watch", watch::run(files.clone(), config.watch.clone(), health, shutdown.clone()));
+    tasks.spawn("gateway.report", files.clone().report_bad_replicas(finds, shutdown.clone()));
     let (http2, chunk_bytes) = (config.http2.clone(), config.limits.chunk_bytes);
     tasks.spawn("gateway.open", open(files, config, process));
 
@@ -48,7 +50,7 @@ async fn serve(config: Config, listener: TcpListener, process: Process) -> anyho
 
 /// Opens the journal, then the nodes of its cluster, and takes them into use.
 async fn open(files: Files, config: Config, process: Process) -> anyhow::Result<()> {
-    let Process { shutdown, tasks, clock, ids } = process;
+    let Process { shutdown, tasks, clock, ids } = process.clone();
     let journal = Journal::open(&config.nats, &shutdown, &tasks).await?;
     if let Some(checkpoint) = first_checkpoint(files.catalog(), config.watch.timeout).await {
         // The catalog knows which journal it was folded from: another one is refused before anything is written to it.
@@ -61,10 +63,16 @@ async fn open(files: Files, config: Config, process: Process) -> anyhow::Result<
     let nodes = Nodes::open(&config.nodes, config.blobs, Some(cluster), &tasks, clock).await?;
     tasks.spawn("gateway.sweep", watch::sweep(nodes.clone(), journal.clone(), config.watch, shutdown.clone()));
     tasks.spawn("gateway.guard", watch::guard(files.catalog().clone(), journal.clone(), shutdown.clone()));
+    let markers = Arc::new(Markers::new(journal.clone()));
+    nodes.expect(markers.judge()).await;
     files.open(Opened { journal, nodes });
+    tasks.spawn("gateway.standings", files.clone().watch_standings(shutdown.clone()));
     let holder = ids.v7().to_string();
+    let wiped = duties::wiped(files.clone(), config.duties.clone(), markers, holder.clone(), process);
+    tasks.spawn("gateway.wiped", wiped);
     tasks.spawn("gateway.erase", duties::erase(files.clone(), config.duties.clone(), holder.clone(), shutdown.clone()));
-    tasks.spawn("gateway.prune", duties::prune(files, config.duties, holder, shutdown));
+    tasks.spawn("gateway.prune", duties::prune(files.clone(), config.duties.clone(), holder.clone(), shutdown.clone()));
+    tasks.spawn("gateway.scrub", duties::scrub(files, config.duties, holder, shutdown));
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use blobs::UploadState;
 use bytes::Bytes;
 use journal::{BucketName, Journal};
-use proto::{EventId, SpaceId};
+use proto::{BlobId, EventId, SpaceId};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -35,14 +35,22 @@ pub(crate) struct Session {
 
 /// The multipart uploads that belong to sessions. All of them or an error: what is not named is thrown away.
 pub(crate) async fn multipart_ids(journal: &Journal) -> Result<HashSet<String>> {
-    let sessions = journal.bucket(BucketName::Uploads).await?.list(SESSIONS).await?;
-    let mut ids = HashSet::new();
-    for (key, entry) in sessions {
-        let session = Session::from_bytes(&entry.value)
-            .map_err(|error| Error::internal(format!("the entry {key} cannot be read: {error:#}")))?;
-        ids.extend(session.upload.multipart_id().map(str::to_owned));
-    }
-    Ok(ids)
+    let sessions = sessions(journal).await?;
+    Ok(sessions.into_iter().filter_map(|session| session.upload.multipart_id().map(str::to_owned)).collect())
+}
+
+/// The blobs that sessions upload. All of them or an error, as in [`multipart_ids`].
+pub(crate) async fn blob_ids(journal: &Journal) -> Result<HashSet<BlobId>> {
+    Ok(sessions(journal).await?.into_iter().map(|session| session.upload.blob_id()).collect())
+}
+
+async fn sessions(journal: &Journal) -> Result<Vec<Session>> {
+    let entries = journal.bucket(BucketName::Uploads).await?.list(SESSIONS).await?;
+    let sessions = entries.into_iter().map(|(key, entry)| {
+        Session::from_bytes(&entry.value)
+            .map_err(|error| Error::internal(format!("the entry {key} cannot be read: {error:#}")))
+    });
+    sessions.collect()
 }
 
 /// The key of a session.

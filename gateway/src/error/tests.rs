@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::*;
 
-const ALL: [Code; 45] = [
+const ALL: [Code; 48] = [
     Code::MessageInvalid,
     Code::PathInvalid,
     Code::SpaceInvalid,
@@ -28,6 +28,9 @@ const ALL: [Code; 45] = [
     Code::VersionNotFound,
     Code::FolderNotFound,
     Code::ReceiptNotFound,
+    Code::BlobNotFound,
+    Code::NodeNotFound,
+    Code::LastNode,
     Code::RangeOutOfRange,
     Code::RequestIdReused,
     Code::JournalRestored,

@@ -36,7 +36,7 @@ impl Files {
         let unnamed = self.catalog().condemnable(before, BLOBS_PER_EVENT).await?;
         let mut done = Erased { condemned: unnamed.len(), ordered: 0 };
         if !unnamed.is_empty() {
-            self.by_itself(Fact::BlobCondemned(BlobCondemned { blob_ids: unnamed })).await?;
+            self.by_itself(Fact::BlobCondemned(BlobCondemned { blob_ids: unnamed, orphans: Vec::new() })).await?;
         }
         // Read from the catalog, so that only what the fold has accepted is ordered.
         let condemned = self.catalog().condemned(BLOBS_PER_EVENT).await?;
@@ -48,7 +48,7 @@ impl Files {
     }
 
     /// A change that the system itself makes.
-    async fn by_itself(&self, fact: Fact) -> Result<Receipt> {
+    pub(crate) async fn by_itself(&self, fact: Fact) -> Result<Receipt> {
         let author = Author { actor: Actor::system(), request_id: None };
         let (asked, _): (_, Option<ReceiptRow>) = self.ask(author, SpaceId::NONE).await?;
         self.change(asked, fact).await

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use catalog::{BlobRow, File, Lookup, Replica, ReplicaState};
 use proto::{NodeId, Path, Sequence, SpaceName, VersionId};
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::warn;
 
+use super::bad_replicas::Finds;
 use super::request::{At, Place, Range};
 use super::{Files, space_not_found};
 use crate::error::{Code, Error, Result};
@@ -19,12 +19,13 @@ pub(crate) struct Reading {
     pub(crate) offset: u64,
     /// How many bytes follow.
     pub(crate) length: u64,
-    read: blobs::Read,
+    pub(super) read: blobs::Read,
     /// What was verified and not yet given out.
     ready: Bytes,
     chunk_bytes: usize,
-    /// How many of the bad replicas were logged.
-    reported: usize,
+    /// How many of the bad replicas were reported.
+    pub(super) reported: usize,
+    pub(super) finds: Finds,
     _place: OwnedSemaphorePermit,
 }
 
@@ -46,7 +47,8 @@ impl Files {
         let read = nodes.read(blob_ref(&file.version.blob), &holders, range.offset, length);
         let chunk_bytes = usize::try_from(self.limits().download_chunk_bytes).unwrap_or(usize::MAX);
         let ready = Bytes::new();
-        Ok(Reading { file, offset: range.offset, length, read, ready, chunk_bytes, reported: 0, _place: running })
+        let (offset, finds) = (range.offset, self.inner().finds.clone());
+        Ok(Reading { file, offset, length, read, ready, chunk_bytes, reported: 0, finds, _place: running })
     }
 
     /// A file with its current version, or another one, and the state of its bytes on every node.
@@ -126,16 +128,6 @@ impl Reading {
         }
         let take = self.ready.len().min(self.chunk_bytes);
         Ok(Some(self.ready.split_to(take)))
-    }
-
-    /// Says, once for each, which nodes turned out not to hold what they should.
-    fn report(&mut self) {
-        let bad = self.read.bad_replicas();
-        let blob_id = self.file.version.blob.blob_id;
-        for bad in bad.iter().skip(self.reported) {
-            warn!(blob.id = %blob_id, node.id = %bad.node, "node {} {} (blob {blob_id})", bad.node, bad.reason);
-        }
-        self.reported = bad.len();
     }
 }
 

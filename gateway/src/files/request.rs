@@ -13,8 +13,8 @@ use uuid::Uuid;
 use crate::error::{Code, Error, Result};
 
 pub(crate) use words::{
-    actor, at, author, content_type, event_id, file_id, folder, item, min_sequence, modified_at, new_space,
-    on_conflict, page_size, path, place, retention, sequence, sha256, space, upload_id, version_id,
+    actor, at, author, blob_id, content_type, event_id, file_id, folder, item, min_sequence, modified_at, new_space,
+    node, on_conflict, page_size, path, place, retention, sequence, sha256, space, upload_id, version_id,
 };
 
 /// Longest retention: a hundred years.

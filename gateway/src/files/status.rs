@@ -1,11 +1,15 @@
 //! What the system is doing.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use blobs::Health;
-use journal::Head;
+use journal::{Head, Refill};
 use proto::{Incarnation, NodeId, Sequence};
+use tokio::time::Instant;
 
+use super::ops;
 use super::{Files, JournalState};
 use crate::error::Result;
 
@@ -40,6 +44,10 @@ pub(crate) struct NodeStatus {
     pub(crate) health: Option<Health>,
     /// What the catalog counts; `None` for a node that has not joined.
     pub(crate) counted: Option<catalog::NodeStatus>,
+    /// Until nothing is pending, as fast as it went lately.
+    pub(crate) eta: Option<Duration>,
+    /// The filling of it that is under way.
+    pub(crate) refill: Option<Refill>,
 }
 
 impl Files {
@@ -55,11 +63,18 @@ impl Files {
         let mut nodes: BTreeMap<NodeId, NodeStatus> = BTreeMap::new();
         for node in opened.nodes.all() {
             let id = node.id().clone();
-            nodes.insert(id.clone(), NodeStatus { node: id, health: Some(node.state()), counted: None });
+            nodes.insert(id.clone(), NodeStatus { health: Some(node.state()), ..NodeStatus::new(id) });
         }
         for counts in &counted.nodes {
-            let unknown = || NodeStatus { node: counts.node.clone(), health: None, counted: None };
+            let unknown = || NodeStatus::new(counts.node.clone());
             nodes.entry(counts.node.clone()).or_insert_with(unknown).counted = Some(counts.clone());
+        }
+        self.estimate(counted.checkpoint.n, &mut nodes);
+        // A journal that does not answer is not asked for more.
+        if head.is_some() {
+            for (id, node) in &mut nodes {
+                node.refill = ops::refill_under_way(&opened.journal, id).await;
+            }
         }
         Ok(Status {
             journal: JournalStatus { incarnation: opened.journal.identity().incarnation, head },
@@ -69,6 +84,29 @@ impl Files {
         })
     }
 }
+
+impl Files {
+    /// Tells how soon each backlog is gone.
+    fn estimate(&self, checkpoint: u64, nodes: &mut BTreeMap<NodeId, NodeStatus>) {
+        let now = Instant::now();
+        let mut backlogs = self.inner().backlogs.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, node) in nodes.iter_mut() {
+            let bytes = node.counted.as_ref().map(|counted| counted.bytes_pending);
+            node.eta = bytes.and_then(|bytes| backlogs.note(id, now, checkpoint, bytes));
+        }
+        backlogs.keep(|node| nodes.contains_key(node));
+    }
+}
+
+// === impl NodeStatus ===
+
+impl NodeStatus {
+    fn new(node: NodeId) -> Self {
+        Self { node, health: None, counted: None, eta: None, refill: None }
+    }
+}
+
+// === impl Status ===
 
 impl Status {
     /// The catalog's checkpoint as clients see it.

@@ -149,7 +149,11 @@ impl Files {
             | Fact::BlobErasureOrdered(_)
             | Fact::BlobErased(_)
             | Fact::ReplicaStored(_)
-            | Fact::ReplicationParked(_) => Ok(not("it is no user's change")),
+            | Fact::ReplicationParked(_)
+            | Fact::NodeWiped(_)
+            | Fact::NodeRetired(_)
+            | Fact::ReplicaLost(_)
+            | Fact::ReplicationRedriven(_) => Ok(not("it is no user's change")),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Between our types and the messages.
 
+mod ops;
 mod tree;
 
 use catalog::{Event, File, Listed, Outcome, Replica, ReplicaState};
@@ -12,6 +13,7 @@ use crate::error::Result;
 use crate::files::request::{self, NewFile, Place};
 use crate::files::{Decision, NodeStatus, Receipt, Status};
 
+pub(crate) use ops::{explained, given_up};
 pub(crate) use tree::{change, entries, space, trash, version, versions};
 
 /// An upload that is asked for.
@@ -109,7 +111,7 @@ pub(crate) fn status(status: &Status) -> v1::GetStatusResponse {
             generation: status.catalog.generation.number(),
             undecodable_events: status.catalog.undecodable_events,
         }),
-        nodes: status.nodes.iter().map(node).collect(),
+        nodes: status.nodes.iter().map(|one| node(one, incarnation)).collect(),
     }
 }
 
@@ -161,27 +163,21 @@ fn decision(decision: Decision) -> v1::Outcome {
 }
 
 fn replica(replica: &Replica, incarnation: Incarnation) -> v1::Replica {
-    let state = match replica.state {
-        None => v1::ReplicaState::NotPlaced,
-        Some(ReplicaState::Pending) => v1::ReplicaState::Pending,
-        Some(ReplicaState::Stored) => v1::ReplicaState::Stored,
-        Some(ReplicaState::Parked) => v1::ReplicaState::Parked,
-        Some(ReplicaState::Lost) => v1::ReplicaState::Lost,
-        Some(ReplicaState::Erasing) => v1::ReplicaState::Erasing,
-        Some(ReplicaState::Erased) => v1::ReplicaState::Erased,
-    };
     v1::Replica {
         node: replica.node.to_string(),
-        state: state.into(),
+        state: ops::state(replica.state).into(),
         sequence: sequence(replica.seq, incarnation),
         reason: replica.reason.clone().unwrap_or_default(),
         attempts: replica.attempts,
     }
 }
 
-fn node(node: &NodeStatus) -> v1::Node {
+fn node(node: &NodeStatus, incarnation: Incarnation) -> v1::Node {
     let (health, reason) = match &node.health {
         None => (v1::NodeHealth::Unspecified, "this gateway is not configured for it".to_owned()),
+        Some(blobs::Health::Healthy) if node.counted.is_none() => {
+            (v1::NodeHealth::Healthy, "it is no part of the cluster: take it out of the configuration".to_owned())
+        }
         Some(blobs::Health::Healthy) => (v1::NodeHealth::Healthy, String::new()),
         Some(blobs::Health::Unavailable { reason }) => (v1::NodeHealth::Unavailable, reason.clone()),
         Some(blobs::Health::WrongMarker { reason }) => (v1::NodeHealth::WrongMarker, reason.clone()),
@@ -197,6 +193,9 @@ fn node(node: &NodeStatus) -> v1::Node {
         blobs_parked: counted.map_or(0, |counted| counted.blobs_parked),
         blobs_lost: counted.map_or(0, |counted| counted.blobs_lost),
         oldest_pending_at: counted.and_then(|counted| counted.oldest_pending_at).map(timestamp),
+        blobs_erasing: counted.map_or(0, |counted| counted.blobs_erasing),
+        eta: node.eta.map(ops::duration),
+        refill: node.refill.as_ref().map(|refill| ops::refill(refill, incarnation)),
     }
 }
 

@@ -1,9 +1,12 @@
 //! `highwater.v1.Operations`.
 
+mod audit;
+mod ops;
+
 use proto::v1;
 use tonic::{Request, Response, Status};
 
-use super::{convert, pages};
+use super::{convert, download, pages};
 use crate::error::Result;
 use crate::files::Files;
 use crate::files::request;
@@ -47,5 +50,33 @@ impl v1::operations_server::Operations for Service {
         request: Request<v1::ListEventsRequest>,
     ) -> Result<Response<v1::ListEventsResponse>, Status> {
         Ok(Response::new(self.events(request.into_inner()).await?))
+    }
+
+    async fn list_parked(
+        &self,
+        request: Request<v1::ListParkedRequest>,
+    ) -> Result<Response<v1::ListParkedResponse>, Status> {
+        Ok(Response::new(self.parked(request.into_inner()).await?))
+    }
+
+    async fn redrive(&self, request: Request<v1::RedriveRequest>) -> Result<Response<v1::RedriveResponse>, Status> {
+        Ok(Response::new(self.redrive_all(request.into_inner()).await?))
+    }
+
+    async fn explain(&self, request: Request<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
+        Ok(Response::new(self.explain_one(request.into_inner()).await?))
+    }
+
+    type AuditStream = download::Messages<v1::AuditResponse>;
+
+    async fn audit(&self, request: Request<v1::AuditRequest>) -> Result<Response<Self::AuditStream>, Status> {
+        Ok(Response::new(audit::messages(&self.files, request.into_inner())?))
+    }
+
+    async fn retire_node(
+        &self,
+        request: Request<v1::RetireNodeRequest>,
+    ) -> Result<Response<v1::RetireNodeResponse>, Status> {
+        Ok(Response::new(self.retire(request.into_inner()).await?))
     }
 }

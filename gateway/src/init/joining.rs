@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use blobs::{Marker, Node};
-use journal::Journal;
-use proto::{ClusterId, Event, Fact, Kind, MarkerId, NodeId, NodeJoined};
+use journal::{Journal, Markers};
+use proto::{ClusterId, Fact, MarkerId, NodeId, NodeJoined};
 use runtime::program::Process;
 use tracing::warn;
 
@@ -21,8 +21,10 @@ enum Step {
     Mark,
     /// Say that it joined: it carries a marker of this cluster, but whoever wrote it did not come to say so.
     Join(MarkerId),
-    /// Nothing: it has joined, and its bucket was emptied or replaced since.
+    /// Nothing: it has joined, and its bucket was emptied or replaced since. A running gateway takes it back.
     Wiped,
+    /// Nothing: it was retired, with the marker that its bucket carries.
+    Retired,
     /// Nothing: it does not answer, but has joined.
     Silent,
     /// Nothing can be done before somebody has looked, for this reason.
@@ -36,7 +38,9 @@ pub(crate) async fn join_all(
     config: &Config,
     process: &Process,
 ) -> anyhow::Result<usize> {
-    let joined = joined(journal).await?;
+    let markers = Markers::new(journal.clone());
+    markers.refresh().await?;
+    let joined = joined(&markers, looked).await;
     let cluster = journal.identity().cluster;
     let mut refused = 0;
     for one in looked {
@@ -47,7 +51,16 @@ pub(crate) async fn join_all(
             Seen::Marker(_) | Seen::Nothing => one.node.read_marker().await?.map_or(Seen::Nothing, Seen::Marker),
         };
         let bucket = if one.bucket_created { "bucket created, " } else { "" };
-        let line = match step(cluster, id, &seen, joined.get(id).copied()) {
+        let was_retired = match &seen {
+            Seen::Marker(marker) => markers.was_retired(marker.marker_id).await,
+            Seen::Nothing | Seen::Unreachable(_) => false,
+        };
+        let line = match step(cluster, id, &seen, joined.get(id).copied(), was_retired) {
+            Step::Retired => {
+                "was retired, and is left alone: take it out of the configuration, or empty its bucket so that it \
+                              can join anew"
+                    .to_owned()
+            }
             Step::Done => "already there".to_owned(),
             Step::Mark => {
                 let marker_id = mark(&one.node, cluster, process).await?;
@@ -60,7 +73,8 @@ pub(crate) async fn join_all(
             }
             Step::Wiped => {
                 warn!(node.id = %id, "node {id} has joined before, but its bucket carries no marker");
-                "has joined before, but its bucket carries no marker: it was wiped or replaced, and is left alone"
+                "has joined before, but its bucket carries no marker: it was wiped or replaced; a running gateway takes it \
+                 back, and it is filled from the others"
                     .to_owned()
             }
             Step::Silent => {
@@ -77,7 +91,7 @@ pub(crate) async fn join_all(
     Ok(refused)
 }
 
-fn step(cluster: ClusterId, id: &NodeId, seen: &Seen, joined: Option<MarkerId>) -> Step {
+fn step(cluster: ClusterId, id: &NodeId, seen: &Seen, joined: Option<MarkerId>, was_retired: bool) -> Step {
     match (seen, joined) {
         (Seen::Marker(marker), _) if marker.cluster_id != cluster => Step::Refuse(format!(
             "its bucket carries the marker of the cluster {}, not of {cluster}",
@@ -93,6 +107,7 @@ fn step(cluster: ClusterId, id: &NodeId, seen: &Seen, joined: Option<MarkerId>) 
                 "its bucket carries the marker {found}, but the journal knows {known}: was the disk replaced?"
             ))
         }
+        (Seen::Marker(_), None) if was_retired => Step::Retired,
         (Seen::Marker(marker), None) => Step::Join(marker.marker_id),
         (Seen::Nothing, Some(_)) => Step::Wiped,
         (Seen::Nothing, None) => Step::Mark,
@@ -101,22 +116,14 @@ fn step(cluster: ClusterId, id: &NodeId, seen: &Seen, joined: Option<MarkerId>) 
     }
 }
 
-/// The marker of every node that has joined, as the journal tells.
-async fn joined(journal: &Journal) -> anyhow::Result<HashMap<NodeId, MarkerId>> {
+/// The marker of every node that is part of the cluster, as the journal tells.
+async fn joined(markers: &Markers, looked: &[Looked]) -> HashMap<NodeId, MarkerId> {
     let mut joined = HashMap::new();
-    let mut from = 1;
-    while let Some(recorded) = journal.next_of(Kind::NodeJoined, from).await? {
-        from = recorded.n + 1;
-        match recorded.decode() {
-            Ok(Event { fact: Fact::NodeJoined(fact), .. }) => {
-                // As in the fold: the first one counts.
-                joined.entry(fact.node).or_insert(fact.marker_id);
-            }
-            Ok(_) => {}
-            Err(error) => warn!(seq = recorded.n, "event {} is passed over: {error}", recorded.n),
-        }
+    for one in looked {
+        let id = one.node.id();
+        joined.extend(markers.get(id).await.map(|disk| (id.clone(), disk.marker_id)));
     }
-    Ok(joined)
+    joined
 }
 
 async fn mark(node: &Node, cluster: ClusterId, process: &Process) -> anyhow::Result<MarkerId> {
@@ -166,7 +173,14 @@ mod tests {
     }
 
     fn decide(seen: &Seen, joined: Option<u128>) -> Step {
-        step(cluster(1), &"node-a".parse().unwrap(), seen, joined.map(marker_id))
+        step(cluster(1), &"node-a".parse().unwrap(), seen, joined.map(marker_id), false)
+    }
+
+    #[test]
+    fn a_retired_node_joins_only_with_another_disk() {
+        let id = "node-a".parse().unwrap();
+        assert_eq!(step(cluster(1), &id, &marker(1, "node-a", 5), None, true), Step::Retired);
+        assert_eq!(step(cluster(1), &id, &Seen::Nothing, None, false), Step::Mark);
     }
 
     #[test]

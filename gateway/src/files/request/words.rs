@@ -1,6 +1,9 @@
 //! Words from outside become ours, or an error that names what is wrong.
 
-use proto::{Actor, EventId, FileId, Item, OnConflict, Path, RequestId, Sequence, Sha256Digest, SpaceName, VersionId};
+use proto::{
+    Actor, BlobId, EventId, FileId, Item, NodeId, OnConflict, Path, RequestId, Sequence, Sha256Digest, SpaceName,
+    VersionId,
+};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
@@ -150,6 +153,16 @@ pub(crate) fn version_id(text: &str) -> Result<Option<VersionId>> {
 
 /// A file's id, or the client's mistake.
 pub(crate) fn file_id(text: &str) -> Result<FileId> {
+    text.parse().map_err(|invalid| Error::invalid(Code::IdInvalid, &invalid))
+}
+
+/// A blob's id, or the client's mistake.
+pub(crate) fn blob_id(text: &str) -> Result<BlobId> {
+    text.parse().map_err(|invalid| Error::invalid(Code::IdInvalid, &invalid))
+}
+
+/// A node's name, or the client's mistake.
+pub(crate) fn node(text: &str) -> Result<NodeId> {
     text.parse().map_err(|invalid| Error::invalid(Code::IdInvalid, &invalid))
 }
 

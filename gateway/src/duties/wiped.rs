@@ -1,0 +1,166 @@
+//! Nodes whose disk was wiped, or changed for an empty one: each gets a new marker, and is filled by the replicators.
+//!
+//! The event comes before the marker. A crash in between ends in one more event, never in a marker that the journal does
+//! not know, under which copies would be reported that the fold ignores.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use blobs::{Marker, Node};
+use journal::{Disk, Journal, Markers};
+use proto::{Fact, MarkerId, NodeId, NodeWiped};
+use runtime::program::Process;
+use tracing::{debug, info, warn};
+
+use super::{under_lease, waited};
+use crate::config::Duties;
+use crate::error::Result;
+use crate::files::{Decision, Files};
+
+/// The name of the lease.
+const NODES: &str = "nodes";
+
+/// What a look at a node found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// It answers, and carries no marker.
+    Nothing,
+    /// It carries one, or does not answer: either is the business of the health check.
+    Other,
+}
+
+/// How often in a row each node carried no marker.
+#[derive(Debug, Default)]
+struct Looks(BTreeMap<NodeId, u32>);
+
+/// Looks after the markers of the nodes, until the soft shutdown.
+pub(crate) async fn wiped(files: Files, config: Duties, markers: Arc<Markers>, holder: String, process: Process) {
+    let shutdown = process.shutdown.clone();
+    let mut looks = Looks::default();
+    while waited(config.nodes_interval, &shutdown).await {
+        let round = async {
+            let wiped = look(&files, &markers, &mut looks, config.wiped_after).await;
+            if !wiped.is_empty() {
+                let work = take_back_all(&files, &markers, &wiped, &process);
+                Box::pin(under_lease(&files, NODES, &holder, work)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.soft_cancelled() => return,
+            () = round => {}
+        }
+    }
+}
+
+/// The nodes that count as wiped after this look.
+async fn look(files: &Files, markers: &Markers, looks: &mut Looks, wiped_after: u32) -> Vec<Node> {
+    let Some(opened) = files.opened() else { return Vec::new() };
+    if let Err(error) = markers.refresh().await {
+        debug!("cannot ask for the markers of the nodes now: {error}");
+        return Vec::new();
+    }
+    let mut wiped = Vec::new();
+    for node in opened.nodes.all() {
+        let id = node.id();
+        if markers.get(id).await.is_none() {
+            // It waits for `gateway init`.
+            continue;
+        }
+        let count = looks.note(id, seen(node).await);
+        if count == 1 {
+            warn!(
+                node.id = %id,
+                "node {id} answers, but its bucket carries no marker: it counts as wiped after {wiped_after} looks"
+            );
+        }
+        if count >= wiped_after {
+            wiped.push(node.clone());
+        }
+    }
+    wiped
+}
+
+async fn seen(node: &Node) -> Seen {
+    match node.read_marker().await {
+        Ok(None) => Seen::Nothing,
+        Err(_) if matches!(node.has_bucket().await, Ok(false)) => Seen::Nothing,
+        Ok(Some(_)) | Err(_) => Seen::Other,
+    }
+}
+
+async fn take_back_all(files: &Files, markers: &Markers, wiped: &[Node], process: &Process) -> Result<()> {
+    let Some(opened) = files.opened() else { return Ok(()) };
+    for node in wiped {
+        // Another gateway may just have done it.
+        markers.refresh().await?;
+        let Some(disk) = markers.get(node.id()).await else { continue };
+        if seen(node).await == Seen::Nothing {
+            take_back(files, &opened.journal, node, disk, process).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Says that the node was wiped, and once that is decided, marks its new disk.
+async fn take_back(files: &Files, journal: &Journal, node: &Node, disk: Disk, process: &Process) -> Result<()> {
+    let id = node.id();
+    node.ensure_bucket().await?;
+    let marker_id = MarkerId::new(process.ids.v4());
+    let wiped = NodeWiped { node: id.clone(), old_marker_id: disk.marker_id, marker_id };
+    let receipt = files.by_itself(Fact::NodeWiped(wiped)).await?;
+    if receipt.decision != Decision::Applied {
+        let reason = receipt.reason.unwrap_or_default();
+        warn!(node.id = %id, event.id = %receipt.event_id, "that node {id} was wiped is not accepted: {reason}");
+        return Ok(());
+    }
+    // A person may have brought the old disk back meanwhile.
+    if let Some(there) = node.read_marker().await? {
+        warn!(node.id = %id, "node {id} has a marker again, {}, which is left alone", there.marker_id);
+        return Ok(());
+    }
+    let marker = Marker {
+        cluster_id: journal.identity().cluster,
+        node_id: id.clone(),
+        marker_id,
+        created_at: process.clock.now(),
+    };
+    node.write_marker(&marker).await?;
+    info!(
+        node.id = %id, event.id = %receipt.event_id, seq = receipt.sequence.n,
+        "node {id} was wiped: its marker is {marker_id} now, instead of {}, and it is filled from the others",
+        disk.marker_id
+    );
+    Ok(())
+}
+
+// === impl Looks ===
+
+impl Looks {
+    /// How often in a row the node carried no marker, with this look.
+    fn note(&mut self, node: &NodeId, seen: Seen) -> u32 {
+        match seen {
+            Seen::Nothing => {
+                let count = self.0.entry(node.clone()).or_default();
+                *count = count.saturating_add(1);
+                *count
+            }
+            Seen::Other => {
+                self.0.remove(node);
+                0
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_looks_in_a_row_count() {
+        let (mut looks, node) = (Looks::default(), "node-a".parse().unwrap());
+        let seen = [Seen::Nothing, Seen::Nothing, Seen::Other, Seen::Nothing, Seen::Nothing, Seen::Nothing];
+        assert_eq!(seen.map(|seen| looks.note(&node, seen)), [1, 2, 0, 1, 2, 3]);
+    }
+}
