@@ -2,6 +2,7 @@
 
 mod changing;
 mod content;
+mod ops;
 mod reading;
 mod spaces;
 mod trash;
@@ -16,6 +17,7 @@ use proto::{Actor, RequestId, SpaceName};
 
 pub(crate) use self::changing::{Cp, Mkdir, Mv, Restore, Rm, Undo};
 pub(crate) use self::content::{Get, Put};
+pub(crate) use self::ops::{Explain, Ops, OpsAudit, OpsCommand, OpsParked, OpsRedrive, OpsRetire};
 pub(crate) use self::reading::{Du, Events, Ls, Receipt, Stat, Status, Versions, Wait, Watch};
 pub(crate) use self::spaces::{Space, SpaceCommand, SpacePrune, SpaceRetention};
 pub(crate) use self::trash::{Trash, TrashCommand, TrashLs, TrashRestore};
@@ -68,8 +70,8 @@ pub(crate) struct Global {
     /// Answer as JSON, one object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Give up after this long, such as 500ms, 30s or 5m [default: 60s; put, get, ls, watch, undo and space prune:
-    /// never]
+    /// Give up after this long, such as 500ms, 30s or 5m [default: 60s; put, get, ls, watch, undo, space prune and
+    /// the long ones of ops: never]
     #[arg(long, global = true, value_name = "DURATION", value_parser = values::duration)]
     pub(crate) timeout: Option<Duration>,
     /// No progress and no notes
@@ -99,6 +101,8 @@ pub(crate) enum Command {
     Watch(Watch),
     Space(Space),
     Status(Status),
+    Explain(Explain),
+    Ops(Ops),
 }
 
 /// Every change is one request, whatever happens on the way.

@@ -9,6 +9,7 @@ mod get;
 mod ls;
 mod mkdir;
 mod mv;
+mod ops;
 mod paths;
 mod put;
 mod receipt;
@@ -16,7 +17,6 @@ mod restore;
 mod rm;
 mod space;
 mod stat;
-mod status;
 mod trash;
 mod undo;
 mod versions;
@@ -84,7 +84,9 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Receipt(args) => stop.guard(receipt::run(context, args)).await,
         Command::Watch(args) => stop.guard(watch::run(context, args)).await,
         Command::Space(args) => stop.guard(space::run(context, args.command)).await,
-        Command::Status(_) => stop.guard(status::run(context)).await,
+        Command::Status(args) => stop.guard(ops::status::run(context, args)).await,
+        Command::Explain(args) => stop.guard(ops::explain::run(context, args)).await,
+        Command::Ops(args) => ops::run(context, args.command).await,
     }
 }
 
@@ -93,6 +95,8 @@ fn default_timeout(command: &Command) -> Option<Duration> {
     match command {
         Command::Put(_) | Command::Get(_) | Command::Ls(_) | Command::Watch(_) | Command::Undo(_) => None,
         Command::Space(args) if matches!(args.command, SpaceCommand::Prune(_)) => None,
+        Command::Status(args) if args.watch => None,
+        Command::Ops(args) => ops::default_timeout(&args.command),
         Command::Du(_)
         | Command::Mkdir(_)
         | Command::Rm(_)
@@ -106,6 +110,7 @@ fn default_timeout(command: &Command) -> Option<Duration> {
         | Command::Events(_)
         | Command::Receipt(_)
         | Command::Space(_)
+        | Command::Explain(_)
         | Command::Status(_) => Some(DEFAULT_TIMEOUT),
     }
 }

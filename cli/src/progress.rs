@@ -74,6 +74,14 @@ impl Progress {
         }
     }
 
+    /// Writes something else meanwhile, without the bar in its way.
+    pub(crate) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.shown {
+            Shown::Bar(bar) => bar.suspend(write),
+            Shown::Lines(_) | Shown::Nothing => write(),
+        }
+    }
+
     /// Takes the bar away.
     pub(crate) fn end(&self) {
         if let Shown::Bar(bar) = &self.shown {

@@ -7,7 +7,7 @@ pub(crate) mod text;
 
 use std::borrow::Cow;
 
-use proto::v1::{EntryKind, NodeHealth, Outcome, ReplicaState, VersionKind};
+use proto::v1::{AuditKind, EntryKind, NodeHealth, Outcome, ReplicaState, VersionKind};
 use time::OffsetDateTime;
 
 /// An enum's value as one lower-case word: `REPLICA_STATE_STORED` is `stored`.
@@ -28,6 +28,11 @@ pub(crate) fn replica_state(value: i32) -> String {
 /// The word of a node's health.
 pub(crate) fn node_health(value: i32) -> String {
     word(NodeHealth::try_from(value).ok().map(|health| health.as_str_name()), "NODE_HEALTH_")
+}
+
+/// The word of what an audit found.
+pub(crate) fn audit_kind(value: i32) -> String {
+    word(AuditKind::try_from(value).ok().map(|kind| kind.as_str_name()), "AUDIT_KIND_")
 }
 
 /// The word of what a name in a folder stands for.
@@ -64,6 +69,18 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// A time span for people, in its two largest units.
+pub(crate) fn span(span: &prost_types::Duration) -> String {
+    let seconds = u64::try_from(span.seconds).unwrap_or(0);
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, minutes) => format!("{minutes}m {}s", seconds % 60),
+        (0, hours, minutes) => format!("{hours}h {minutes}m"),
+        (days, hours, _) => format!("{days}d {hours}h"),
+    }
+}
+
 /// Text from elsewhere without what could move a terminal's cursor.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     if text.contains(|c: char| c.is_control()) {
@@ -91,6 +108,13 @@ mod tests {
         ];
         for (bytes, shown) in cases {
             assert_eq!(size(bytes), shown);
+        }
+    }
+
+    #[test]
+    fn spans_have_two_units() {
+        for (seconds, shown) in [(0, "0s"), (59, "59s"), (61, "1m 1s"), (3_720, "1h 2m"), (90_000, "1d 1h")] {
+            assert_eq!(span(&prost_types::Duration { seconds, nanos: 900_000_000 }), shown);
         }
     }
 

@@ -1,9 +1,11 @@
 //! Answers as JSON: field names as in the .proto files, 64-bit integers as numbers, digests as hex, times as RFC 3339,
-//! enums as lower-case words. A field is always there; what is absent is `null`.
+//! spans in seconds, enums as lower-case words. A field is always there; what is absent is `null`.
 #![expect(clippy::struct_field_names, reason = "the .proto files name the fields")]
 
+mod audit;
 mod folders;
 mod history;
+mod ops;
 mod receipts;
 mod spaces;
 
@@ -13,13 +15,15 @@ use serde::Serialize;
 use serde_json::Value;
 use time::format_description::well_known::Rfc3339;
 
+pub(crate) use self::audit::{audited, finding};
 pub(crate) use self::folders::{deleted, entry, usage};
 use self::history::{Version, version};
 pub(crate) use self::history::{change, listed_version, undo_step, waited};
+pub(crate) use self::ops::{explained, parked, redriven, retired, status};
 pub(crate) use self::receipts::{receipt, stored};
 pub(crate) use self::spaces::{pruned, space};
 use crate::exit::Failure;
-use crate::render::{node_health, outcome, replica_state, time};
+use crate::render::{outcome, replica_state, time};
 
 /// What `get` wrote, and where.
 pub(crate) fn downloaded(header: &v1::DownloadHeader, target: &str) -> String {
@@ -43,7 +47,11 @@ pub(crate) fn listed(file: &v1::File) -> String {
 
 /// An event.
 pub(crate) fn event(event: &v1::Event) -> String {
-    line(&Event {
+    line(&inner_event(event))
+}
+
+fn inner_event(event: &v1::Event) -> Event<'_> {
+    Event {
         sequence: &event.sequence,
         event_id: &event.event_id,
         event_type: &event.r#type,
@@ -54,26 +62,7 @@ pub(crate) fn event(event: &v1::Event) -> String {
         outcome: outcome(event.outcome),
         reason: &event.reason,
         data: event.data.as_ref().map_or(Value::Null, data),
-    })
-}
-
-/// The whole status.
-pub(crate) fn status(status: &v1::GetStatusResponse) -> String {
-    line(&Status {
-        journal: status.journal.as_ref().map(|journal| Journal {
-            incarnation: &journal.incarnation,
-            head: &journal.head,
-            stored_bytes: journal.stored_bytes,
-            max_bytes: journal.max_bytes,
-        }),
-        catalog: status.catalog.as_ref().map(|catalog| Catalog {
-            checkpoint: &catalog.checkpoint,
-            events_behind: catalog.events_behind,
-            generation: catalog.generation,
-            undecodable_events: catalog.undecodable_events,
-        }),
-        nodes: status.nodes.iter().map(node).collect(),
-    })
+    }
 }
 
 /// An error, without a line's end.
@@ -134,42 +123,6 @@ struct Event<'a> {
 }
 
 #[derive(Serialize)]
-struct Status<'a> {
-    journal: Option<Journal<'a>>,
-    catalog: Option<Catalog<'a>>,
-    nodes: Vec<Node<'a>>,
-}
-
-#[derive(Serialize)]
-struct Journal<'a> {
-    incarnation: &'a str,
-    head: &'a str,
-    stored_bytes: u64,
-    max_bytes: u64,
-}
-
-#[derive(Serialize)]
-struct Catalog<'a> {
-    checkpoint: &'a str,
-    events_behind: u64,
-    generation: u32,
-    undecodable_events: u64,
-}
-
-#[derive(Serialize)]
-struct Node<'a> {
-    node: &'a str,
-    health: String,
-    reason: &'a str,
-    blobs_stored: u64,
-    blobs_pending: u64,
-    bytes_pending: u64,
-    blobs_parked: u64,
-    blobs_lost: u64,
-    oldest_pending_at: Option<String>,
-}
-
-#[derive(Serialize)]
 struct Error<'a> {
     code: &'a str,
     reason: &'a str,
@@ -201,20 +154,6 @@ fn replica(replica: &v1::Replica) -> Replica<'_> {
         sequence: &replica.sequence,
         reason: &replica.reason,
         attempts: replica.attempts,
-    }
-}
-
-fn node(node: &v1::Node) -> Node<'_> {
-    Node {
-        node: &node.node,
-        health: node_health(node.health),
-        reason: &node.reason,
-        blobs_stored: node.blobs_stored,
-        blobs_pending: node.blobs_pending,
-        bytes_pending: node.bytes_pending,
-        blobs_parked: node.blobs_parked,
-        blobs_lost: node.blobs_lost,
-        oldest_pending_at: rfc3339(node.oldest_pending_at.as_ref()),
     }
 }
 

@@ -4,12 +4,16 @@ use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Timestamp, Value};
 use proto::v1;
 
+mod audit;
 mod changes;
 mod folders;
+mod ops;
 mod spaces;
 
+pub(super) use self::audit::{audited, findings};
 pub(super) use self::changes::{change, moved, undo, versions, waited};
 pub(super) use self::folders::{entries, trash, usage};
+pub(super) use self::ops::{explained, parked, retired, status};
 pub(super) use self::spaces::{pruned, spaces};
 
 const INCARNATION: &str = "7f3b1c0d9e8a4b5c8d7e6f5a4b3c2d1e";
@@ -130,36 +134,4 @@ pub(super) fn events() -> Vec<v1::Event> {
             ..event(21, "replica.stored", "system", stored)
         },
     ]
-}
-
-pub(super) fn status() -> v1::GetStatusResponse {
-    let node = |node: &str, health: v1::NodeHealth| v1::Node {
-        node: node.to_owned(),
-        health: health.into(),
-        reason: String::new(),
-        blobs_stored: 12,
-        blobs_pending: 0,
-        bytes_pending: 0,
-        blobs_parked: 0,
-        blobs_lost: 0,
-        oldest_pending_at: None,
-    };
-    let away = v1::Node {
-        reason: "connection refused".to_owned(),
-        blobs_stored: 9,
-        blobs_pending: 3,
-        bytes_pending: 209_715_300,
-        oldest_pending_at: Some(at(0)),
-        ..node("node-c", v1::NodeHealth::Unavailable)
-    };
-    v1::GetStatusResponse {
-        journal: Some(v1::Journal {
-            incarnation: INCARNATION.to_owned(),
-            head: sequence(42),
-            stored_bytes: 24_576,
-            max_bytes: 8_589_934_592,
-        }),
-        catalog: Some(v1::Catalog { checkpoint: sequence(41), events_behind: 1, generation: 2, undecodable_events: 0 }),
-        nodes: vec![node("node-a", v1::NodeHealth::Healthy), node("node-b", v1::NodeHealth::Healthy), away],
-    }
 }

@@ -1,8 +1,10 @@
 //! Answers for people.
 
+mod audit;
 mod deeds;
 mod folders;
 mod history;
+mod ops;
 mod spaces;
 
 use std::fmt::Write as _;
@@ -12,12 +14,14 @@ use proto::v1;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
+pub(crate) use self::audit::{audited, finding};
 pub(crate) use self::deeds::{Deed, Sent, deed, receipt, stored};
 pub(crate) use self::folders::{deleted, entry, found_in_trash, usage};
 pub(crate) use self::history::{change, undo, versions, waited};
+pub(crate) use self::ops::{explained, parked, redriven, retired, status};
 pub(crate) use self::spaces::{limits, pruned, retention, spaces};
 use crate::exit::Failure;
-use crate::render::{json, node_health, outcome, plain, replica_state, size, time};
+use crate::render::{json, outcome, plain, replica_state, size, time};
 
 const TIME: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
 
@@ -98,43 +102,6 @@ pub(crate) fn events(events: &[v1::Event]) -> String {
         [number(&event.sequence), moment(event.time.as_ref()), kind(&event.r#type), actor, outcome, details(event)]
     });
     table(["NUMBER", "TIME", "EVENT", "ACTOR", "OUTCOME", "DETAILS"], rows, &[0])
-}
-
-/// The whole status.
-pub(crate) fn status(status: &v1::GetStatusResponse) -> String {
-    let mut text = String::new();
-    if let Some(journal) = &status.journal {
-        let v1::Journal { head, stored_bytes, max_bytes, .. } = journal;
-        let (stored, max) = (size(*stored_bytes), size(*max_bytes));
-        let percent = (u128::from(*stored_bytes) * 100).checked_div(u128::from(*max_bytes)).unwrap_or(0);
-        writeln!(text, "journal  head {head}, {stored} of {max} used ({percent} %)")
-            .expect("a String takes everything");
-    }
-    if let Some(catalog) = &status.catalog {
-        let v1::Catalog { checkpoint, events_behind, generation, undecodable_events } = catalog;
-        let behind = count(*events_behind, "event", "events");
-        write!(text, "catalog  checkpoint {checkpoint}, {behind} behind, generation {generation}")
-            .expect("a String takes everything");
-        if *undecodable_events > 0 {
-            write!(text, ", {undecodable_events} undecodable").expect("a String takes everything");
-        }
-        text.push('\n');
-    }
-    let rows = status.nodes.iter().map(|node| {
-        [
-            node.node.clone(),
-            node_health(node.health),
-            node.blobs_stored.to_string(),
-            node.blobs_pending.to_string(),
-            size(node.bytes_pending),
-            node.blobs_parked.to_string(),
-            node.blobs_lost.to_string(),
-            moment(node.oldest_pending_at.as_ref()),
-            plain(&node.reason).into_owned(),
-        ]
-    });
-    let header = ["NODE", "HEALTH", "STORED", "PENDING", "BYTES PENDING", "PARKED", "LOST", "OLDEST PENDING", "REASON"];
-    text + "\n" + &table(header, rows, &[2, 3, 4, 5, 6])
 }
 
 /// An error, without a line's end.

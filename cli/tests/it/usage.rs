@@ -38,7 +38,16 @@ fn help_is_as_documented() {
         "space rm",
         "space retention",
         "space prune",
+        "ops",
+        "ops audit",
         "status",
+        "explain",
+        "ops",
+        "ops status",
+        "ops parked",
+        "ops redrive",
+        "ops explain",
+        "ops retire",
     ];
     for words in commands {
         let output = highwater().args(words.split_whitespace()).arg("--help").output().unwrap();
@@ -50,7 +59,7 @@ fn help_is_as_documented() {
 
 #[test]
 fn wrong_usage_ends_with_2() {
-    let cases: [&[&str]; 21] = [
+    let cases: [&[&str]; 25] = [
         &[],
         &["frobnicate"],
         &["put"],
@@ -72,6 +81,10 @@ fn wrong_usage_ends_with_2() {
         &["cp", "a/", "b"],
         &["undo", "--from", "x"],
         &["space"],
+        &["ops"],
+        &["ops", "redrive"],
+        &["ops", "redrive", "--all", "--node", "node-a"],
+        &["ops", "retire"],
     ];
     for args in cases {
         let output = highwater().args(args).output().unwrap();

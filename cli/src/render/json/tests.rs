@@ -79,6 +79,22 @@ fn statuses() {
 }
 
 #[test]
+fn what_was_given_up() {
+    let redrive = v1::RedriveResponse { replicas: 2, sequence: "x-7".to_owned() };
+    insta::assert_snapshot!(samples::parked().iter().map(parked).collect::<String>() + &redriven(&redrive));
+}
+
+#[test]
+fn explanations() {
+    insta::assert_snapshot!(explained(&samples::explained()));
+}
+
+#[test]
+fn retired_nodes() {
+    insta::assert_snapshot!(retired(&samples::retired()));
+}
+
+#[test]
 fn errors() {
     let failure = Failure::new(Exit::FileNotFound, Code::NotFound, "file_not_found", "no file \"a\nb\"");
     insta::assert_snapshot!(error(&failure));
@@ -90,4 +106,10 @@ fn numbers_of_a_struct_are_whole_where_they_are() {
     assert_eq!(number(-1.0).to_string(), "-1");
     assert_eq!(number(0.5).to_string(), "0.5");
     assert_eq!(number(f64::NAN), Value::Null);
+}
+
+#[test]
+fn audits() {
+    let found: String = samples::findings().iter().map(finding).collect();
+    insta::assert_snapshot!(found + &audited(&samples::audited()));
 }

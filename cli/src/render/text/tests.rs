@@ -118,9 +118,32 @@ fn statuses() {
 }
 
 #[test]
+fn what_was_given_up() {
+    let redrive = v1::RedriveResponse { replicas: 2, sequence: "x-7".to_owned() };
+    let nothing = redriven(&v1::RedriveResponse::default());
+    insta::assert_snapshot!(parked(&samples::parked()) + &parked(&[]) + &redriven(&redrive) + &nothing);
+}
+
+#[test]
+fn explanations() {
+    insta::assert_snapshot!(explained(&samples::explained()));
+}
+
+#[test]
+fn retired_nodes() {
+    insta::assert_snapshot!(retired("node-b", &samples::retired()));
+}
+
+#[test]
 fn errors() {
     let server = Failure::new(Exit::FileNotFound, Code::NotFound, "file_not_found", "no file at main/a\nb");
     let bare = Failure::new(Exit::Other, Code::Internal, "", "something is wrong");
     let usage = Failure::usage("- needs a path");
     insta::assert_snapshot!([server, bare, usage].iter().map(error).collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn audits() {
+    let found: String = samples::findings().iter().map(finding).collect();
+    insta::assert_snapshot!(found + &audited(&samples::audited()));
 }

@@ -1,0 +1,100 @@
+//! `highwater ops` and `highwater explain`.
+
+use clap::{Args as ClapArgs, Subcommand};
+use proto::{BlobId, NodeId};
+
+use super::{After, Status};
+
+/// Run the system: see what is stuck and why, ask for it again, take nodes out
+#[derive(Debug, ClapArgs)]
+#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Ops {
+    #[command(subcommand)]
+    pub(crate) command: OpsCommand,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OpsCommand {
+    Status(Status),
+    Parked(OpsParked),
+    Redrive(OpsRedrive),
+    Explain(Explain),
+    Audit(OpsAudit),
+    Retire(OpsRetire),
+}
+
+/// List the copies and erasures that nobody works on any more
+///
+/// Copies that failed for their own reason are parked; lost are those that were there and are not any more.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct OpsParked {
+    /// Only of this node
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: Option<NodeId>,
+    /// Entries to ask for at a time
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) page_size: u32,
+    #[command(flatten)]
+    pub(crate) after: After,
+}
+
+/// Ask again for copies and erasures that were given up or lost
+#[derive(Debug, ClapArgs)]
+pub(crate) struct OpsRedrive {
+    /// Only of this node
+    #[arg(long, value_name = "NODE", required_unless_present_any = ["blob", "all"])]
+    pub(crate) node: Option<NodeId>,
+    /// Only this blob
+    #[arg(long, value_name = "BLOB")]
+    pub(crate) blob: Option<BlobId>,
+    /// All of them
+    #[arg(long, conflicts_with_all = ["node", "blob"])]
+    pub(crate) all: bool,
+    /// Also what is merely pending, as if nobody had ever been asked
+    #[arg(long)]
+    pub(crate) pending: bool,
+}
+
+/// Say why the content of a file is where it is
+///
+/// Shows the state on every node in a sentence, and the events that made it so, in order.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Explain {
+    /// The file in Highwater, or the id of a blob
+    #[arg(value_name = "PATH|BLOB")]
+    pub(crate) what: String,
+    #[command(flatten)]
+    pub(crate) after: After,
+}
+
+/// Take a node out of the cluster, once everything that it holds is elsewhere
+///
+/// It gets no new uploads from then on. Without --wait it ends with code 5 while something is only there. Afterwards the
+/// node must be taken out of the configuration of every gateway and replicator.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct OpsRetire {
+    /// The node
+    pub(crate) node: NodeId,
+    /// Ask again until it is retired
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+/// Compare what the nodes hold with the catalog
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Ends with 0 when nothing differs, or all that differs is being repaired; with 1 when differences are
+left; with 5 when a node could not be audited. Objects that are none of Highwater's, and copies that
+the catalog does not know of yet, are shown and do not count.")]
+pub(crate) struct OpsAudit {
+    /// Only this node (repeat for more)
+    #[arg(long = "node", value_name = "NODE")]
+    pub(crate) nodes: Vec<NodeId>,
+    /// Read every object and compare its digest, instead of its length only
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Have copied again what is missing or wrong, and erased what should not be there
+    #[arg(long)]
+    pub(crate) repair: bool,
+}

@@ -1,0 +1,131 @@
+//! What people see who run the system.
+
+use std::fmt::Write as _;
+
+use proto::v1;
+
+use super::{count, exact_size, facts_text, moment, number, table};
+use crate::render::{node_health, plain, replica_state, size, span};
+
+/// The whole status.
+pub(crate) fn status(status: &v1::GetStatusResponse) -> String {
+    let mut text = String::new();
+    if let Some(journal) = &status.journal {
+        let v1::Journal { head, stored_bytes, max_bytes, .. } = journal;
+        let (stored, max) = (size(*stored_bytes), size(*max_bytes));
+        let percent = (u128::from(*stored_bytes) * 100).checked_div(u128::from(*max_bytes)).unwrap_or(0);
+        writeln!(text, "journal  head {head}, {stored} of {max} used ({percent} %)")
+            .expect("a String takes everything");
+    }
+    if let Some(catalog) = &status.catalog {
+        let v1::Catalog { checkpoint, events_behind, generation, undecodable_events } = catalog;
+        let behind = count(*events_behind, "event", "events");
+        write!(text, "catalog  checkpoint {checkpoint}, {behind} behind, generation {generation}")
+            .expect("a String takes everything");
+        if *undecodable_events > 0 {
+            write!(text, ", {undecodable_events} undecodable").expect("a String takes everything");
+        }
+        text.push('\n');
+    }
+    text.push('\n');
+    text.push_str(&nodes(&status.nodes));
+    let refills: String = status.nodes.iter().filter_map(refill).collect();
+    if refills.is_empty() { text } else { text + "\n" + &refills }
+}
+
+fn nodes(nodes: &[v1::Node]) -> String {
+    let rows = nodes.iter().map(|node| {
+        [
+            node.node.clone(),
+            node_health(node.health),
+            node.blobs_stored.to_string(),
+            node.blobs_pending.to_string(),
+            size(node.bytes_pending),
+            node.eta.as_ref().map(span).unwrap_or_default(),
+            node.blobs_parked.to_string(),
+            node.blobs_lost.to_string(),
+            node.blobs_erasing.to_string(),
+            moment(node.oldest_pending_at.as_ref()),
+            plain(&node.reason).into_owned(),
+        ]
+    });
+    let header = [
+        "NODE",
+        "HEALTH",
+        "STORED",
+        "PENDING",
+        "BYTES PENDING",
+        "ETA",
+        "PARKED",
+        "LOST",
+        "ERASING",
+        "OLDEST PENDING",
+        "REASON",
+    ];
+    table(header, rows, &[2, 3, 4, 5, 6, 7, 8])
+}
+
+fn refill(node: &v1::Node) -> Option<String> {
+    let v1::Refill { position, until, blobs_copied, bytes_copied, started_at, eta, .. } = node.refill.as_ref()?;
+    let (name, since, position) = (&node.node, moment(started_at.as_ref()), number(position));
+    let (until, blobs, bytes) = (number(until), count(*blobs_copied, "blob", "blobs"), size(*bytes_copied));
+    let position = if position.is_empty() { "0".to_owned() } else { position };
+    let eta = eta.as_ref().map(|eta| format!(", done in {}", span(eta))).unwrap_or_default();
+    Some(format!("{name} is filled since {since}: event {position} of {until}, {blobs} copied ({bytes}){eta}\n"))
+}
+
+/// What was given up, as a table.
+pub(crate) fn parked(replicas: &[v1::ParkedReplica]) -> String {
+    if replicas.is_empty() {
+        return "nothing was given up or lost\n".to_owned();
+    }
+    let rows = replicas.iter().map(|replica| {
+        [
+            replica.node.clone(),
+            replica_state(replica.state),
+            replica.blob_id.clone(),
+            size(replica.size_bytes),
+            number(&replica.sequence),
+            replica.attempts.to_string(),
+            plain(&replica.path).into_owned(),
+            plain(&replica.reason).into_owned(),
+        ]
+    });
+    table(["NODE", "STATE", "BLOB", "SIZE", "SINCE", "ATTEMPTS", "PATH", "REASON"], rows, &[3, 4, 5])
+}
+
+/// One sentence about what was asked for again.
+pub(crate) fn redriven(answer: &v1::RedriveResponse) -> String {
+    if answer.replicas == 0 {
+        return "there was nothing to ask for again\n".to_owned();
+    }
+    let what = count(answer.replicas, "copy or erasure", "copies and erasures");
+    format!("asked again for {what}, at {}\n", answer.sequence)
+}
+
+/// Why a blob is where it is.
+pub(crate) fn explained(explained: &v1::ExplainResponse) -> String {
+    let facts = [
+        ("blob", explained.blob_id.clone()),
+        ("size", exact_size(explained.size_bytes)),
+        ("sha256", hex::encode(&explained.sha256)),
+        ("state", plain(&explained.state).into_owned()),
+        ("versions", explained.references.to_string()),
+    ];
+    let rows = explained.replicas.iter().map(|one| {
+        let replica = one.replica.clone().unwrap_or_default();
+        [replica.node, replica_state(replica.state), plain(&one.explanation).into_owned()]
+    });
+    let nodes = table(["NODE", "STATE", "WHY"], rows, &[]);
+    let cut = if explained.events_cut { "more events name it than are shown\n" } else { "" };
+    facts_text(&facts) + "\n" + &nodes + "\n" + &super::events(&explained.events) + cut
+}
+
+/// What to do once a node is retired.
+pub(crate) fn retired(node: &str, answer: &v1::RetireNodeResponse) -> String {
+    let (node, sequence) = (plain(node), &answer.sequence);
+    format!(
+        "{node} is retired, at {sequence}; now take it out of the configuration of every gateway and replicator, and start \
+         them anew\n"
+    )
+}
