@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use anyhow::{Context as _, bail};
@@ -44,6 +45,8 @@ struct Inner {
     ports: Ports,
     postgres: Option<Postgres>,
     nodes: Vec<NodeEntry>,
+    /// How many of the nodes, the last ones, the services are not told of yet.
+    untold: AtomicUsize,
     /// Environment variables given to a service besides its own, by service (`gateway`) or program (`replicator-2`).
     overrides: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
     parts: RwLock<Vec<Arc<Part>>>,
@@ -169,7 +172,13 @@ impl Stack {
         Ok(self.postgres()?.bin.join(name))
     }
 
-    /// The nodes, as the services are told.
+    /// From their next start on, the services know of the nodes of [`Builder::late_nodes`] too.
+    pub fn tell_of_all_nodes(&self) -> anyhow::Result<()> {
+        self.inner.untold.store(0, Ordering::Relaxed);
+        self.tell_services()
+    }
+
+    /// The nodes, also those that the services are not told of yet.
     pub fn nodes(&self) -> &[NodeEntry] {
         &self.inner.nodes
     }

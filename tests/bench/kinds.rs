@@ -40,6 +40,21 @@ struct Subject {
     uploaded_at: u64,
 }
 
+/// The kinds after the first, in an order in which each of them is applied.
+const KINDS: [(&str, Make); 8] = [
+    ("FileUploaded, new versions", again),
+    ("VersionRestored", restored),
+    ("FileCopied", copied),
+    ("ReplicaStored, one blob each", stored),
+    ("FileMoved", moved),
+    ("FileDeleted", deleted),
+    ("FileUndeleted", undeleted),
+    ("FolderCreated", folder),
+];
+
+/// Makes the event of one kind about a file.
+type Make = fn(&Subjects, &Subject) -> Fact;
+
 /// Answers a row for each kind. The blobs of these files are on no node, so nothing may come after this but the end; and
 /// the replicators must be stopped.
 pub(crate) async fn measure(cluster: &Cluster, count: usize) -> anyhow::Result<Vec<Vec<String>>> {
@@ -56,65 +71,58 @@ pub(crate) async fn measure(cluster: &Cluster, count: usize) -> anyhow::Result<V
         let (path, blob_id) = (uploaded.path, uploaded.blob_id);
         subjects.files.push(Subject { path, file_id: id.file_id(), blob_id, uploaded_by: id, uploaded_at: n });
     }
-    let again = |s: &Subjects, f: &Subject| s.upload(f.path.clone(), BlobId::new(s.ids.v7()));
-    let restored = |s: &Subjects, f: &Subject| {
-        let (space_id, space, path) = s.place(&f.path);
-        let version_id = f.uploaded_by.version_id();
-        Fact::VersionRestored(VersionRestored {
-            space_id,
-            space,
-            path,
-            file_id: f.file_id,
-            version_id,
-            if_version: None,
-        })
-    };
-    let copied = |s: &Subjects, f: &Subject| {
-        let (space_id, space, from) = s.place(&f.path);
-        let to = format!("copies/{}", f.path).parse().expect("a path");
-        let (file_id, version_id) = (f.file_id, f.uploaded_by.version_id());
-        let on_conflict = OnConflict::Overwrite;
-        Fact::FileCopied(FileCopied { space_id, space, from, to, file_id, version_id, if_version: None, on_conflict })
-    };
-    let moved = |s: &Subjects, f: &Subject| {
-        let (space_id, space, from) = s.place(&f.path);
-        let to = format!("moved/{}", f.path).parse().expect("a path");
-        let (item, on_conflict) = (Item::File(f.file_id), OnConflict::Fail);
-        Fact::FileMoved(FileMoved { space_id, space, from, to, item, if_version: None, on_conflict })
-    };
-    let stored = |s: &Subjects, f: &Subject| {
-        let replicas = vec![StoredReplica { blob_id: f.blob_id, cause: f.uploaded_at }];
-        Fact::ReplicaStored(ReplicaStored { node: s.other.0.clone(), marker_id: s.other.1, replicas })
-    };
-    let deleted = |s: &Subjects, f: &Subject| {
-        let (space_id, space, path) = s.place(&format!("moved/{}", f.path).parse().expect("a path"));
-        Fact::FileDeleted(FileDeleted { space_id, space, path, file_id: f.file_id, if_version: None })
-    };
-    let undeleted = |s: &Subjects, f: &Subject| {
-        let (space_id, space, path) = s.place(&f.path);
-        let (item, on_conflict) = (Item::File(f.file_id), OnConflict::Fail);
-        Fact::FileUndeleted(FileUndeleted { space_id, space, path, item, version_id: None, on_conflict })
-    };
-    let folder = |s: &Subjects, f: &Subject| {
-        let (space_id, space, path) = s.place(&format!("folders/{}", f.path).parse().expect("a path"));
-        Fact::FolderCreated(FolderCreated { space_id, space, path })
-    };
-    let kinds: [(&str, &dyn Fn(&Subjects, &Subject) -> Fact); 8] = [
-        ("FileUploaded, new versions", &again),
-        ("VersionRestored", &restored),
-        ("FileCopied", &copied),
-        ("ReplicaStored, one blob each", &stored),
-        ("FileMoved", &moved),
-        ("FileDeleted", &deleted),
-        ("FileUndeleted", &undeleted),
-        ("FolderCreated", &folder),
-    ];
-    for (kind, fact) in kinds {
+    for (kind, fact) in KINDS {
         let facts = subjects.files.iter().map(|file| fact(&subjects, file)).collect();
         rows.push(subjects.folded(cluster, &database, kind, facts).await?.0);
     }
     database.close().await;
     Ok(rows)
+}
+
+fn again(s: &Subjects, f: &Subject) -> Fact {
+    s.upload(f.path.clone(), BlobId::new(s.ids.v7()))
+}
+
+fn restored(s: &Subjects, f: &Subject) -> Fact {
+    let (space_id, space, path) = s.place(&f.path);
+    let version_id = f.uploaded_by.version_id();
+    Fact::VersionRestored(VersionRestored { space_id, space, path, file_id: f.file_id, version_id, if_version: None })
+}
+
+fn copied(s: &Subjects, f: &Subject) -> Fact {
+    let (space_id, space, from) = s.place(&f.path);
+    let to = format!("copies/{}", f.path).parse().expect("a path");
+    let (file_id, version_id) = (f.file_id, f.uploaded_by.version_id());
+    let on_conflict = OnConflict::Overwrite;
+    Fact::FileCopied(FileCopied { space_id, space, from, to, file_id, version_id, if_version: None, on_conflict })
+}
+
+fn moved(s: &Subjects, f: &Subject) -> Fact {
+    let (space_id, space, from) = s.place(&f.path);
+    let to = format!("moved/{}", f.path).parse().expect("a path");
+    let (item, on_conflict) = (Item::File(f.file_id), OnConflict::Fail);
+    Fact::FileMoved(FileMoved { space_id, space, from, to, item, if_version: None, on_conflict })
+}
+
+fn stored(s: &Subjects, f: &Subject) -> Fact {
+    let replicas = vec![StoredReplica { blob_id: f.blob_id, cause: f.uploaded_at }];
+    Fact::ReplicaStored(ReplicaStored { node: s.other.0.clone(), marker_id: s.other.1, replicas })
+}
+
+fn deleted(s: &Subjects, f: &Subject) -> Fact {
+    let (space_id, space, path) = s.place(&format!("moved/{}", f.path).parse().expect("a path"));
+    Fact::FileDeleted(FileDeleted { space_id, space, path, file_id: f.file_id, if_version: None })
+}
+
+fn undeleted(s: &Subjects, f: &Subject) -> Fact {
+    let (space_id, space, path) = s.place(&f.path);
+    let (item, on_conflict) = (Item::File(f.file_id), OnConflict::Fail);
+    Fact::FileUndeleted(FileUndeleted { space_id, space, path, item, version_id: None, on_conflict })
+}
+
+fn folder(s: &Subjects, f: &Subject) -> Fact {
+    let (space_id, space, path) = s.place(&format!("folders/{}", f.path).parse().expect("a path"));
+    Fact::FolderCreated(FolderCreated { space_id, space, path })
 }
 
 impl Subjects {

@@ -2,6 +2,9 @@
 //!
 //! Read ratios and CPU seconds, not rates: everything shares one machine. A and B take turns, and each figure is the
 //! median of the rounds. Nothing is deleted before the end, because deleting slows MinIO's next writes down.
+//!
+//! `HIGHWATER_BENCH_LOADS` chooses among `4 KiB`, `1 MiB`, `64 MiB`, `journal`, `scale` and `recovery`; without it, all are
+//! measured. `NODES=embedded` measures without MinIO.
 
 #![expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "figures for people")]
 
@@ -13,6 +16,7 @@ mod kinds;
 mod process;
 mod replicate;
 mod report;
+mod scale;
 mod transfer;
 mod waiting;
 
@@ -91,35 +95,61 @@ async fn measure(cluster: &Cluster, rounds: u64, kind: NodeKind) -> anyhow::Resu
         "nodes' CPU (rclone)",
         "replicator peak",
     ]);
-    let wanted = Environment::process();
-    let wanted = wanted.var("HIGHWATER_BENCH_LOADS").map(|names| names.split(',').collect::<Vec<_>>());
-    let is_wanted = |name: &str| wanted.as_ref().is_none_or(|names| names.contains(&name));
     for load in LOADS.into_iter().filter(|load| is_wanted(load.name)) {
         let (row, seed) = transfer::measure(cluster, load, rounds).await?;
         transfers.row(row);
         copies.row(replicate::measure(cluster, load, rounds, seed).await?);
     }
-    cluster.stack.start("replicator-1").await?;
-    let mut journal = Table::new(&["what", "figure"]);
-    let running = transfer::acknowledged_per_second(cluster, LOADS[0], rounds).await?;
-    journal
-        .row(vec!["acknowledged 4 KiB uploads, 32 clients, replicator running".to_owned(), format!("{running:.0}/s")]);
-    for row in fold::measure(cluster).await? {
-        journal.row(row);
-    }
-    cluster.stack.stop("replicator-1").await?;
-    for row in waiting::measure(cluster, LOADS[0], rounds).await? {
-        journal.row(row);
-    }
-    // From here on the catalog and the journal hold what is on no node.
-    for row in kinds::measure(cluster, KIND_EVENTS).await? {
-        journal.row(row);
-    }
-    for row in folder::measure(cluster).await? {
-        journal.row(row);
-    }
     println!("### Uploads and downloads, replicators stopped\n\n{transfers}");
     println!("### From one node to the two others\n\n{copies}");
-    println!("### Journal and catalog\n\n{journal}");
+    cluster.stack.start("replicator-1").await?;
+    services(cluster, rounds).await
+}
+
+/// What is measured with a replicator running, and with several.
+async fn services(cluster: &Cluster, rounds: u64) -> anyhow::Result<()> {
+    if is_wanted("journal") {
+        let mut journal = Table::new(&["what", "figure"]);
+        let running = transfer::acknowledged_per_second(cluster, LOADS[0], rounds).await?;
+        let what = "acknowledged 4 KiB uploads, 32 clients, replicator running".to_owned();
+        journal.row(vec![what, format!("{running:.0}/s")]);
+        for row in fold::measure(cluster).await? {
+            journal.row(row);
+        }
+        println!("### Journal and catalog\n\n{journal}");
+    }
+    if is_wanted("recovery") {
+        let mut recovery = Table::new(&["away for", "uploads", "backlog", "copy rate", "caught up in", "R"]);
+        recovery.row(scale::recovery(cluster).await?);
+        println!("### One node away: caught up in R x backlog / copy rate\n\n{recovery}");
+    }
+    if is_wanted("scale") {
+        let mut scaling = Table::new(&["replicators", "each line", "copies", "seconds", "rate", "speed-up"]);
+        for row in scale::speed_up(cluster).await? {
+            scaling.row(row);
+        }
+        println!("### More replicators, each on lines of its own\n\n{scaling}");
+    }
+    if is_wanted("catalog") {
+        let mut catalog = Table::new(&["what", "figure"]);
+        cluster.stack.stop("replicator-1").await?;
+        for row in waiting::measure(cluster, LOADS[0], rounds).await? {
+            catalog.row(row);
+        }
+        // From here on the catalog and the journal hold what is on no node.
+        for row in kinds::measure(cluster, KIND_EVENTS).await? {
+            catalog.row(row);
+        }
+        for row in folder::measure(cluster).await? {
+            catalog.row(row);
+        }
+        println!("### The catalog\n\n{catalog}");
+    }
     Ok(())
+}
+
+/// Whether `HIGHWATER_BENCH_LOADS` asks for it.
+fn is_wanted(name: &str) -> bool {
+    let environment = Environment::process();
+    environment.var("HIGHWATER_BENCH_LOADS").is_none_or(|names| names.split(',').any(|wanted| wanted == name))
 }

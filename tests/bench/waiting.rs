@@ -35,7 +35,7 @@ pub(crate) async fn measure(cluster: &Cluster, load: Load, rounds: u64) -> anyho
 
 async fn hasty_gateway(cluster: &Cluster) -> anyhow::Result<(Child, SocketAddr)> {
     let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let mut command = cluster.stack.command("gateway", &["run"])?;
+    let mut command = cluster.stack.command("gateway", ["run"])?;
     command.env("HIGHWATER_LISTEN", free.to_string()).env("HIGHWATER_LIMITS__PROJECTION_WAIT", "1us");
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn()?;
     eventually("the second gateway answers", async || {

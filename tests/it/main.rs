@@ -12,6 +12,7 @@ mod journal;
 mod nodes;
 mod outages;
 mod outside;
+mod replication;
 mod runner;
 mod s3;
 mod shapes;

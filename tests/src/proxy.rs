@@ -1,7 +1,7 @@
 //! A proxy in front of one real S3 node that makes faults on demand.
 //!
 //! Everything passes unchanged and streamed, with the `Host` that the client signed, until a [`Rule`] says otherwise. Put
-//! between the nodes and only those services that shall see the fault.
+//! between the nodes and only those services that shall see the fault. [`crate::Link`] makes the faults of lines.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -32,6 +32,8 @@ type Body = UnsyncBoxBody<Bytes, Fault>;
 /// What happens to a request instead of an answer.
 #[derive(Debug, Clone)]
 pub enum Act {
+    /// Nothing: it is only counted.
+    Pass,
     /// The whole request is read and answered with this status and this code in an S3 error document.
     Answer { status: u16, code: &'static str },
     /// The node's answer breaks off after so many bytes of its body.
@@ -214,7 +216,7 @@ async fn pass(request: Request<Incoming>, way: Way) -> Result<Response<Body>, Fa
     let key = path.strip_prefix(&way.bucket).unwrap_or_default().trim_start_matches('/').to_owned();
     let act = way.rules.lock().unwrap().decide(&request, &key);
     match act {
-        None => forward(request, way.node).await,
+        None | Some(Act::Pass) => forward(request, way.node).await,
         Some(Act::Answer { status, code }) => {
             read(request.into_body(), u64::MAX).await?;
             refuse(status, code)

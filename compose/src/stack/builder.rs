@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ pub struct Builder {
     pub(super) ports: PortPlan,
     pub(super) nodes: NodeKind,
     pub(super) node_count: usize,
+    pub(super) late_nodes: usize,
     pub(super) nats: bool,
     pub(super) postgres: bool,
     pub(super) init: bool,
@@ -61,6 +63,7 @@ impl Default for Builder {
             ports: PortPlan::Free,
             nodes: NodeKind::Auto,
             node_count: 3,
+            late_nodes: 0,
             nats: true,
             postgres: true,
             init: true,
@@ -105,6 +108,14 @@ impl Builder {
     #[must_use]
     pub fn node_count(mut self, count: usize) -> Self {
         self.node_count = count;
+        self
+    }
+
+    /// So many of the nodes, the last ones, run from the start, but the services are told of them only by
+    /// [`Stack::tell_of_all_nodes`].
+    #[must_use]
+    pub fn late_nodes(mut self, count: usize) -> Self {
+        self.late_nodes = count;
         self
     }
 
@@ -287,6 +298,7 @@ impl Builder {
         let own_nodes = || self.node_names().iter().map(|id| NodeEntry::of(&data, id, ports.addr(id)?)).collect();
         let nodes = self.external.nodes.clone().map_or_else(own_nodes, anyhow::Ok)?;
         let overrides = Mutex::new(self.overrides.clone());
+        let late_nodes = self.late_nodes;
         let inner = Inner {
             temporary: temporary && environment.var(KEEP_DATA).is_none(),
             settings: self,
@@ -296,6 +308,7 @@ impl Builder {
             data,
             ports,
             postgres,
+            untold: AtomicUsize::new(late_nodes),
             nodes,
             overrides,
             parts: RwLock::default(),

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, bail};
 
 use super::Stack;
-use crate::programs;
+use crate::{NodeEntry, programs};
 
 /// The services, and the client.
 const PROGRAMS: [&str; 4] = ["gateway", "replicator", "projector", "highwater"];
@@ -39,7 +40,7 @@ impl Stack {
             set("HIGHWATER_TELEMETRY__FORMAT", "pretty".to_owned());
         }
         if matches!(service, "gateway" | "replicator") {
-            set("HIGHWATER_NODES", serde_json::to_string(self.nodes()).context("write the nodes as JSON")?);
+            set("HIGHWATER_NODES", serde_json::to_string(self.told_nodes()).context("write the nodes as JSON")?);
         }
         if matches!(service, "gateway" | "projector") {
             set("HIGHWATER_DATABASE__URL", self.database_url()?);
@@ -66,6 +67,21 @@ impl Stack {
             }
         }
         Ok(())
+    }
+
+    /// Gives all services their environment anew.
+    pub(super) fn tell_services(&self) -> anyhow::Result<()> {
+        for part in self.parts() {
+            if PROGRAMS.contains(&service_of(part.name())) {
+                part.set_env(self.whole_env(part.name())?);
+            }
+        }
+        Ok(())
+    }
+
+    fn told_nodes(&self) -> &[NodeEntry] {
+        let nodes = self.nodes();
+        &nodes[..nodes.len().saturating_sub(self.inner.untold.load(Ordering::Relaxed))]
     }
 
     /// A command of one of our own programs, with the environment that this stack gives it and nothing else.

@@ -141,7 +141,7 @@ fn the_command_line_puts_large_files_in_parts() {
 /// A second gateway beside the cluster's, on a port of its own; ended when dropped.
 async fn second_gateway(cluster: &Cluster) -> anyhow::Result<(Child, Client)> {
     let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let mut command = cluster.stack.command("gateway", &["run"])?;
+    let mut command = cluster.stack.command("gateway", ["run"])?;
     command.env("HIGHWATER_LISTEN", free.to_string()).stdout(Stdio::null()).stderr(Stdio::null());
     let child = command.kill_on_drop(true).spawn()?;
     Ok((child, eventually("the second gateway answers", async || Client::connect(free).await).await))
@@ -242,7 +242,7 @@ fn the_command_line_goes_on_after_an_interruption() {
             }
             let put = || {
                 let args = ["put", source.to_str().context("a path")?, "huge.bin", "--json"];
-                let mut command = cluster.stack.command("highwater", &args)?;
+                let mut command = cluster.stack.command("highwater", args)?;
                 command.env("XDG_STATE_HOME", &states);
                 anyhow::Ok(command)
             };

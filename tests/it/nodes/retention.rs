@@ -198,12 +198,14 @@ fn under_fire(meanwhile: Meanwhile) {
         let gateway = cluster.stack.gateway_addr()?;
         let fires = futures::future::try_join_all((0..4).map(|n| fire(gateway, seed.wrapping_add(n))));
         let faults = async {
-            while meanwhile == Meanwhile::Faults {
-                cluster.stack.pause("node-c").await?;
-                cluster.stack.kill("gateway").await?;
-                cluster.stack.start("gateway").await?;
-                cluster.stack.resume("node-c").await?;
-                answered(gateway, async |mut client: Client| client.status().await).await??;
+            if meanwhile == Meanwhile::Faults {
+                loop {
+                    cluster.stack.pause("node-c").await?;
+                    cluster.stack.kill("gateway").await?;
+                    cluster.stack.start("gateway").await?;
+                    cluster.stack.resume("node-c").await?;
+                    answered(gateway, async |mut client: Client| client.status().await).await??;
+                }
             }
             std::future::pending::<anyhow::Result<()>>().await
         };

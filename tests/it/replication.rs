@@ -1,0 +1,16 @@
+//! Copies between nodes: how the work is shared, how it goes on while nodes fail, and how they come to be where they should
+//! be again when nodes are wiped, replaced, added, taken out and lose what they hold; and the figures about all that.
+
+mod audit;
+mod explain;
+mod faults;
+mod lag;
+mod lines;
+mod lost;
+mod parked;
+mod reads;
+mod refill;
+mod retire;
+mod scale;
+mod wipe;
+mod world;

@@ -1,0 +1,183 @@
+//! The figures about what nodes lack are those that a recount of the journal gives.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, ensure};
+use async_nats::jetstream;
+use proto::v1::GetStatusResponse;
+use proto::{BlobId, Fact, NodeId, Recorded, Sequence};
+use tests::{Cluster, Content, eventually, run};
+use time::OffsetDateTime;
+
+const STREAM: &str = "HIGHWATER";
+
+/// What one node has and lacks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Counted {
+    stored: u64,
+    pending: u64,
+    bytes_pending: u64,
+    oldest_pending_at: Option<OffsetDateTime>,
+}
+
+/// Everything in the journal.
+async fn journal(cluster: &Cluster) -> anyhow::Result<Vec<Recorded>> {
+    let jetstream = jetstream::new(async_nats::connect(cluster.stack.nats_url()?).await?);
+    let mut stream = jetstream.get_stream(STREAM).await?;
+    let last = stream.info().await?.state.last_sequence;
+    let mut all = Vec::new();
+    for n in 1..=last {
+        let message = stream.get_raw_message(n).await?;
+        let (subject, message_id) = (message.subject.to_string(), String::new());
+        all.push(Recorded { n, subject, message_id, payload: message.payload });
+    }
+    Ok(all)
+}
+
+/// Counts by hand, with none of the fold's code, what events up to `n` leave each node with. They are only those of
+/// uploads and of copies.
+fn recount(journal: &[Recorded], n: u64) -> anyhow::Result<BTreeMap<NodeId, Counted>> {
+    let mut nodes: Vec<NodeId> = Vec::new();
+    let mut blobs: BTreeMap<BlobId, (u64, OffsetDateTime)> = BTreeMap::new();
+    let mut stored: BTreeMap<(BlobId, NodeId), bool> = BTreeMap::new();
+    for recorded in journal.iter().filter(|recorded| recorded.n <= n) {
+        let event = recorded.decode()?;
+        match event.fact {
+            Fact::NodeJoined(joined) => nodes.push(joined.node),
+            Fact::FileUploaded(uploaded) => {
+                // The catalog holds times to the microsecond.
+                let at = event.time.replace_nanosecond(event.time.nanosecond() / 1000 * 1000)?;
+                blobs.insert(uploaded.blob_id, (uploaded.size_bytes, at));
+                for node in &nodes {
+                    stored.insert((uploaded.blob_id, node.clone()), *node == uploaded.node);
+                }
+            }
+            Fact::ReplicaStored(copied) => {
+                for replica in copied.replicas {
+                    stored.insert((replica.blob_id, copied.node.clone()), true);
+                }
+            }
+            Fact::SpaceCreated(_) => {}
+            other => anyhow::bail!("an event of another kind: {other:?}"),
+        }
+    }
+    let mut counted: BTreeMap<NodeId, Counted> = nodes.into_iter().map(|node| (node, Counted::default())).collect();
+    for ((blob, node), is_stored) in stored {
+        let counts = counted.get_mut(&node).context("a node that did not join")?;
+        let (size, at) = blobs[&blob];
+        if is_stored {
+            counts.stored += 1;
+        } else {
+            counts.pending += 1;
+            counts.bytes_pending += size;
+            counts.oldest_pending_at = Some(counts.oldest_pending_at.map_or(at, |oldest| oldest.min(at)));
+        }
+    }
+    Ok(counted)
+}
+
+fn told(status: &GetStatusResponse) -> anyhow::Result<(u64, BTreeMap<NodeId, Counted>)> {
+    let checkpoint: Sequence = status.catalog.as_ref().context("no catalog")?.checkpoint.parse()?;
+    let mut told = BTreeMap::new();
+    for node in &status.nodes {
+        let at = |at: &prost_types::Timestamp| -> anyhow::Result<OffsetDateTime> {
+            Ok(OffsetDateTime::from_unix_timestamp_nanos(
+                i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos),
+            )?)
+        };
+        let counted = Counted {
+            stored: node.blobs_stored,
+            pending: node.blobs_pending,
+            bytes_pending: node.bytes_pending,
+            oldest_pending_at: node.oldest_pending_at.as_ref().map(at).transpose()?,
+        };
+        told.insert(node.node.parse()?, counted);
+        ensure!(node.blobs_parked + node.blobs_lost + node.blobs_erasing == 0, "{node:?}");
+    }
+    Ok((checkpoint.n, told))
+}
+
+#[test]
+fn what_is_told_under_load_is_what_the_journal_gives() {
+    let brisk = |b: compose::Builder| {
+        ["gateway", "replicator"].into_iter().fold(b, |b, service| {
+            b.env(service, "HIGHWATER_BLOBS__OPERATION_TIMEOUT", "2s")
+                .env(service, "HIGHWATER_BLOBS__READ_TIMEOUT", "2s")
+                .env(service, "HIGHWATER_BLOBS__HEALTH_INTERVAL", "1s")
+        })
+    };
+    run(brisk, async |cluster| {
+        cluster.client().await?.put("first", Content::new(1, 100)).await?;
+        cluster.stack.pause("node-c").await?;
+        let done = AtomicBool::new(false);
+        let upload = async |uploader: u64| -> anyhow::Result<()> {
+            let mut client = cluster.client().await?;
+            for n in 0.. {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                let content = Content::new(uploader * 1000 + n, 1000 + n * 7);
+                client.put(&format!("u{uploader}/{n}"), content).await?;
+            }
+            Ok(())
+        };
+        let watch = async {
+            let mut statuses: Vec<GetStatusResponse> = Vec::new();
+            eventually("enough was told at different checkpoints", async || {
+                let status = cluster.client().await?.status().await?;
+                let (n, counted) = told(&status)?;
+                let is_new = statuses.iter().all(|before| told(before).is_ok_and(|(other, _)| other != n));
+                let lacks = counted.iter().any(|(node, counted)| node.as_str() == "node-c" && counted.pending > 5);
+                if is_new && lacks {
+                    statuses.push(status);
+                }
+                ensure!(statuses.len() >= 15, "{} times so far", statuses.len());
+                anyhow::Ok(())
+            })
+            .await;
+            done.store(true, Ordering::Relaxed);
+            statuses
+        };
+        let (statuses, first, second, third) = tokio::join!(watch, upload(1), upload(2), upload(3));
+        first.and(second).and(third)?;
+        let all = journal(cluster).await?;
+        for status in &statuses {
+            let (n, told) = told(status)?;
+            assert_eq!(told, recount(&all, n)?, "at {n}");
+        }
+
+        cluster.stack.resume("node-c").await?;
+        let settled = cluster.settle().await;
+        let (n, told) = told(&settled)?;
+        let all = journal(cluster).await?;
+        assert_eq!(told, recount(&all, n)?);
+        assert!(told.values().all(|counted| counted.pending == 0 && counted.oldest_pending_at.is_none()), "{told:?}");
+        cluster.verify().await
+    });
+}
+
+#[test]
+fn a_backlog_that_shrinks_has_an_end_that_is_told() {
+    run(
+        |b| b.replicators(0).env("replicator", "HIGHWATER_REPLICATOR__CONCURRENCY", "1"),
+        async |cluster| {
+            let mut client = cluster.client().await?;
+            for n in 0..300 {
+                client.put(&format!("f{n}"), Content::new(n, 100_000)).await?;
+            }
+            let status = client.status().await?;
+            assert!(status.nodes.iter().all(|node| node.eta.is_none()), "nobody copies: {status:?}");
+            cluster.stack.scale(1).await?;
+            eventually("an end is told", async || {
+                let status = cluster.client().await?.status().await?;
+                ensure!(status.nodes.iter().any(|node| node.eta.is_some()), "{:?}", status.nodes);
+                anyhow::Ok(())
+            })
+            .await;
+            let status = cluster.settle().await;
+            assert!(status.nodes.iter().all(|node| node.eta.is_none()), "nothing is left: {status:?}");
+            Ok(())
+        },
+    );
+}
