@@ -46,7 +46,7 @@ test: build-tests
 
 test-nodes: build-tests
 	NODES=minio "$(BIN)/compose" install
-	$(WITH_SERVERS) NODES=minio $(CARGO) test --workspace --test it -- nodes:: on_minio
+	$(WITH_SERVERS) NODES=minio $(CARGO) test --workspace --test it -- nodes:: replication:: on_minio
 
 lint: build
 	$(CARGO) fmt --all --check

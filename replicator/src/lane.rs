@@ -65,7 +65,8 @@ impl Lane {
         let slots = Slots { started: self.concurrency, unended: self.concurrency + at_rest };
         let gate = || self.open();
         let lane = Arc::clone(&self);
-        let handler = move |delivery, slot| Arc::clone(&lane).handle(delivery, slot);
+        // On the heap: with all that a copy may wait for inside, it is a large future in a small one.
+        let handler = move |delivery, slot| Box::pin(Arc::clone(&lane).handle(delivery, slot));
         let shutdown = self.shutdown.clone();
         journal::consume(work, slots, gate, handler, &shutdown).await
     }
@@ -99,9 +100,9 @@ impl Lane {
                 tracing::debug!(seq, node.id = %target, "what event {seq} asks of node {target} is left to its refill");
                 delivery.ack().await
             }
-            Asked::Copy(jobs) => self.copy(delivery, slot, &jobs).await,
+            Asked::Copy(jobs) => Box::pin(self.copy(delivery, slot, &jobs)).await,
             Asked::Refill(marker_id) => self.begin_refill(delivery, marker_id).await,
-            Asked::Erase(order) => self.erase(delivery, slot, &order).await,
+            Asked::Erase(order) => Box::pin(self.erase(delivery, slot, &order)).await,
             Asked::Nothing(why) => {
                 tracing::debug!(seq, node.id = %self.target, "event {seq} asks nothing of node {}: {why}", self.target);
                 delivery.ack().await
