@@ -19,10 +19,10 @@ pub struct Config {
     /// Longest wait for connecting, and for a connection of the pool to become free.
     #[serde(default = "default_acquire_timeout", with = "duration")]
     pub acquire_timeout: Duration,
-    /// Longest time that one read may take in Postgres.
+    /// Longest time that one read may take in Postgres, and one load or save of the projector.
     #[serde(default = "default_read_timeout", with = "duration")]
     pub read_timeout: Duration,
-    /// Longest time that one load or save may take; the first copy of a joining node makes a row for every blob.
+    /// Longest time that a save may take that changes a row for every blob: of a node that joined, was wiped or retired.
     #[serde(default = "default_write_timeout", with = "duration")]
     pub write_timeout: Duration,
     /// How often the checkpoint is looked at although no notification came; also how soon a lost connection is made again.

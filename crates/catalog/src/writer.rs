@@ -29,6 +29,7 @@ pub struct Writer {
     conn: PgConnection,
     generation: Generation,
     active: Active,
+    read_timeout: Duration,
     write_timeout: Duration,
 }
 
@@ -82,14 +83,14 @@ impl Writer {
 
     /// Whether the generation answers reads.
     pub async fn is_active(&mut self) -> Result<bool, Error> {
-        let limit = self.write_timeout;
+        let limit = self.read_timeout;
         let row = bounded(limit, active_row(&mut self.conn)).await.map_err(|e| self.fenced(e))?;
         Ok(row.generation == Some(self.generation))
     }
 
     /// Up to where the generation is folded.
     pub async fn checkpoint(&mut self) -> Result<Checkpoint, Error> {
-        let limit = self.write_timeout;
+        let limit = self.read_timeout;
         let reading = sqlx::query!("SELECT incarnation, n, event_id, chain FROM checkpoint").fetch_one(&mut self.conn);
         let row = bounded(limit, async { Ok(reading.await?) }).await.map_err(|e| self.fenced(e))?;
         Checkpoint::from_columns(row.incarnation, row.n, row.event_id, &row.chain)
@@ -119,7 +120,8 @@ impl Writer {
         }
         let active = active_row(&mut conn).await?;
         fit(&mut conn, generation).await?;
-        Ok(Some(Self { conn, generation, active, write_timeout: config.write_timeout }))
+        let &Config { read_timeout, write_timeout, .. } = config;
+        Ok(Some(Self { conn, generation, active, read_timeout, write_timeout }))
     }
 
     /// An error of this writer's connection: with it, the lock is gone.

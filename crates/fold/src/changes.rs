@@ -50,7 +50,8 @@ pub enum Bulk {
         seq: u64,
     },
     /// Every blob that is, was or shall be on `node` is pending there, and reports of copies that were asked for before
-    /// `seq` do not count. What is to be erased from it, or was, stays so.
+    /// `seq` do not count. What was to be erased from it went with the disk, and is erased; a blob that only it had to erase
+    /// is, too.
     Wipe {
         /// The node whose disk is another one.
         node: NodeId,

@@ -47,7 +47,7 @@ fn replicators_whose_line_to_the_journal_is_bad() {
 fn a_projector_whose_line_to_the_catalog_is_bad() {
     let patient = |b: compose::Builder| {
         // A connection that is dead and does not say so is given up after this.
-        let b = b.env("projector", "HIGHWATER_DATABASE__WRITE_TIMEOUT", "3s");
+        let b = b.env("projector", "HIGHWATER_DATABASE__READ_TIMEOUT", "3s");
         b.env("gateway", "HIGHWATER_LIMITS__PROJECTION_WAIT", "100ms")
     };
     run(patient, async |cluster| {

@@ -33,7 +33,7 @@ impl Writer {
     /// Loads the rows of these keys into the view; what is not there is marked absent. What the view knows already stays.
     pub async fn load(&mut self, keys: &[Key], view: &mut View) -> Result<(), Error> {
         let wanted = Wanted::sort(keys);
-        let limit = self.write_timeout;
+        let limit = self.read_timeout;
         bounded(limit, load_all(&mut self.conn, wanted, view)).await.map_err(|e| self.fenced(e))
     }
 }

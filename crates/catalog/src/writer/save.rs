@@ -34,7 +34,8 @@ impl Writer {
     /// was retired, this writer is fenced and nothing is saved. That, and statements that go by key and never go back in
     /// sequence, make a second run harmless. After any error the writer is of no use: open a new one.
     pub async fn save(&mut self, changes: &Changes, from: &Checkpoint, to: &Checkpoint) -> Result<Saved, Error> {
-        let limit = self.write_timeout;
+        // A connection that died unnoticed shall be noticed soon, and most saves are short.
+        let limit = if changes.bulk.is_empty() { self.read_timeout } else { self.write_timeout };
         let saving = async {
             let mut tx = self.conn.begin().await?;
             let payload = announcement(self.active, self.generation, to);

@@ -1,4 +1,5 @@
-//! NodeWiped: the node's disk is another one, so nothing that it held counts, and it is filled again.
+//! NodeWiped: the node's disk is another one, so nothing that it held counts, and it is filled again. What was to be erased
+//! from it is erased: a report of the old disk would not count any more, and nobody else would ever end the pair.
 
 use proto::NodeWiped;
 

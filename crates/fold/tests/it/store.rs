@@ -216,16 +216,24 @@ impl Store {
 
     fn wipe(&mut self, node: &NodeId, seq: u64) {
         for row in self.replicas.values_mut().filter(|row| row.node == *node) {
-            if !matches!(row.state, ReplicaState::Erasing | ReplicaState::Erased) {
-                let (state, reason) = (ReplicaState::Pending, Some("node_wiped".to_owned()));
-                *row = ReplicaRow { state, seq, fence_seq: seq, attempts: 0, reason, ..row.clone() };
-            }
+            let state = match row.state {
+                ReplicaState::Erased => continue,
+                ReplicaState::Erasing => ReplicaState::Erased,
+                _ => ReplicaState::Pending,
+            };
+            let reason = Some("node_wiped".to_owned());
+            *row = ReplicaRow { state, seq, fence_seq: seq, attempts: 0, reason, ..row.clone() };
         }
+        self.end_erased(seq);
     }
 
     fn retire(&mut self, node: &NodeId, seq: u64) {
         self.replicas.retain(|_, row| row.node != *node);
         self.nodes.remove(node);
+        self.end_erased(seq);
+    }
+
+    fn end_erased(&mut self, seq: u64) {
         let waits = |blob: &BlobRow| {
             self.replicas.values().any(|row| row.blob_id == blob.blob_id && row.state != ReplicaState::Erased)
         };

@@ -134,19 +134,25 @@ async fn join(conn: &mut PgConnection, node: &NodeId, seq: u64) -> Result<(), sq
 async fn wipe(conn: &mut PgConnection, node: &NodeId, seq: u64) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE replicas
-         SET state = 'pending', seq = $2, fence_seq = $2, attempts = 0, reason = 'node_wiped'
-         WHERE node = $1 AND state IN ('pending', 'stored', 'parked', 'lost') AND seq < $2",
+         SET state = CASE state WHEN 'erasing' THEN 'erased' ELSE 'pending' END,
+             seq = $2, fence_seq = $2, attempts = 0, reason = 'node_wiped'
+         WHERE node = $1 AND state <> 'erased' AND seq < $2",
         node.as_str(),
         number(seq),
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(())
+    end_erased(conn, seq).await
 }
 
 async fn retire(conn: &mut PgConnection, node: &NodeId, seq: u64) -> Result<(), sqlx::Error> {
     sqlx::query!("DELETE FROM replicas WHERE node = $1", node.as_str()).execute(&mut *conn).await?;
     sqlx::query!("DELETE FROM nodes WHERE node = $1", node.as_str()).execute(&mut *conn).await?;
+    end_erased(conn, seq).await
+}
+
+/// Erased, once no node is left that has to erase it.
+async fn end_erased(conn: &mut PgConnection, seq: u64) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE blobs AS b SET state = 'erased', state_seq = $1
          WHERE b.state = 'erasing'
