@@ -32,6 +32,7 @@ mod verify;
 
 pub mod probe;
 
+mod blocks;
 mod body;
 mod breaker;
 mod checksum;

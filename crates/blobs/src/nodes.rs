@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::blocks::Blocks;
 use crate::commit::remove;
 use crate::copy::Recent;
 use crate::node::OtherMarker;
@@ -45,6 +46,7 @@ struct Inner {
     standings: RwLock<HashMap<NodeId, Standing>>,
     config: Config,
     send_budget: Arc<Semaphore>,
+    blocks: Blocks,
     recent: Recent,
     prefetch_budget: Arc<Semaphore>,
     hedges: Arc<Hedges>,
@@ -86,7 +88,8 @@ impl Nodes {
         let prefetch_budget = Arc::new(Semaphore::new(permits(config.prefetch_budget)));
         let (recent, standings) = (Recent::new(config.copy_memory), RwLock::default());
         let hedges = Arc::new(Hedges::new(config.hedge_percent));
-        let inner = Inner { nodes, standings, config, send_budget, recent, prefetch_budget, hedges, cancel };
+        let blocks = Blocks::default();
+        let inner = Inner { nodes, standings, config, send_budget, blocks, recent, prefetch_budget, hedges, cancel };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -188,6 +191,10 @@ impl Nodes {
 
     pub(crate) fn recent(&self) -> &Recent {
         &self.0.recent
+    }
+
+    pub(crate) fn blocks(&self) -> &Blocks {
+        &self.0.blocks
     }
 
     pub(crate) fn send_budget(&self) -> &Arc<Semaphore> {

@@ -107,7 +107,7 @@ impl Nodes {
         };
         Ok(Resumable {
             position: offset,
-            slice: SliceBuffer::new(),
+            slice: SliceBuffer::new(self.blocks()),
             hasher: Hasher::resume(self.config().hash_queue, offset, &state.hash),
             sends,
             marks: VecDeque::new(),
@@ -222,7 +222,7 @@ impl Resumable {
     }
 
     async fn send_slice(&mut self) -> Result<(), Error> {
-        let slice = std::mem::replace(&mut self.slice, SliceBuffer::new());
+        let slice = self.slice.take();
         let Some(sends) = &mut self.sends else { return Ok(()) };
         self.marks.push_back(self.hasher.mark().await);
         match sends.send(slice).await {

@@ -1,21 +1,21 @@
 //! The slice that an upload is filling.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use proto::SLICE_BYTES;
 
+use crate::blocks::{BLOCK, Block, Blocks};
 use crate::checksum::{Checksum, Crc32c};
 
-/// Chunks below this are copied together: a small chunk may keep a large buffer of its connection alive, and a slice of
-/// single bytes would need more memory for its list than for its content.
-const COPY_BELOW: usize = 32 * 1024;
-/// What they are copied into.
-const BLOCK: usize = 64 * 1024;
+/// A first chunk that is no longer may be all there is, and gets no more memory than it needs.
+const SMALL: usize = BLOCK / 4;
 
-/// At most [`SLICE_BYTES`] in memory, in the pieces in which they came.
+/// At most [`SLICE_BYTES`] in memory. Chunks are copied: each is a part of a buffer of its connection, of any length, and
+/// would keep all of it.
 #[derive(Debug)]
 pub(crate) struct SliceBuffer {
+    blocks: Blocks,
     pieces: Vec<Bytes>,
-    tail: BytesMut,
+    tail: Option<Block>,
     len: usize,
     /// How many pieces went to the hash.
     hashed: usize,
@@ -25,8 +25,14 @@ pub(crate) struct SliceBuffer {
 // === impl SliceBuffer ===
 
 impl SliceBuffer {
-    pub(crate) fn new() -> Self {
-        Self { pieces: Vec::new(), tail: BytesMut::new(), len: 0, hashed: 0, crc: Crc32c::new() }
+    pub(crate) fn new(blocks: &Blocks) -> Self {
+        Self { blocks: blocks.clone(), pieces: Vec::new(), tail: None, len: 0, hashed: 0, crc: Crc32c::new() }
+    }
+
+    /// What is in it; it is empty afterwards.
+    pub(crate) fn take(&mut self) -> Self {
+        let next = Self::new(&self.blocks);
+        std::mem::replace(self, next)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -40,32 +46,28 @@ impl SliceBuffer {
 
     /// Adds a chunk that fits.
     pub(crate) fn push(&mut self, chunk: Bytes) {
-        self.len += chunk.len();
-        if chunk.len() >= COPY_BELOW {
-            self.seal();
-            self.keep(chunk);
+        if self.len == 0 && chunk.len() <= SMALL {
+            self.len = chunk.len();
+            self.keep(Bytes::copy_from_slice(&chunk));
             return;
         }
+        self.len += chunk.len();
         let mut chunk = chunk;
         while !chunk.is_empty() {
-            if self.tail.capacity() == 0 {
-                // A first small chunk may be all there is: no more memory than it needs.
-                let first = self.pieces.is_empty() && chunk.len() == self.len;
-                self.tail.reserve(if first { chunk.len() } else { BLOCK });
-            }
-            let room = self.tail.capacity() - self.tail.len();
-            self.tail.extend_from_slice(&chunk.split_to(chunk.len().min(room)));
-            if self.tail.len() == self.tail.capacity() {
-                self.seal();
+            let mut block = self.tail.take().unwrap_or_else(|| self.blocks.take());
+            block.fill(&mut chunk);
+            if block.is_full() {
+                self.keep(block.freeze());
+            } else {
+                self.tail = Some(block);
             }
         }
     }
 
     /// Makes a piece of what was copied together so far.
     pub(crate) fn seal(&mut self) {
-        if !self.tail.is_empty() {
-            let piece = std::mem::take(&mut self.tail).freeze();
-            self.keep(piece);
+        if let Some(block) = self.tail.take() {
+            self.keep(block.freeze());
         }
     }
 
@@ -92,25 +94,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_chunks_are_joined_and_large_ones_are_not_copied() {
-        let mut slice = SliceBuffer::new();
-        let large = Bytes::from(vec![7; COPY_BELOW]);
-        for _ in 0..100_000 {
-            slice.push(Bytes::from_static(b"x"));
+    fn chunks_of_any_length_are_joined() {
+        let mut slice = SliceBuffer::new(&Blocks::default());
+        let mut expected = Vec::new();
+        let lens = std::iter::repeat_n(1, 100_000).chain([300_000, 2 * BLOCK, 3]);
+        for (n, len) in lens.enumerate() {
+            let chunk = vec![u8::try_from(n % 251).unwrap(); len];
+            expected.extend_from_slice(&chunk);
+            slice.push(chunk.into());
         }
-        slice.push(large.clone());
-        slice.push(Bytes::from_static(b"end"));
         slice.seal();
         let mut hashed = Vec::new();
         while let Some(piece) = slice.next_unhashed() {
             hashed.extend_from_slice(&piece);
         }
-        assert_eq!(slice.len(), 100_000 + COPY_BELOW + 3);
+        assert_eq!(slice.len(), expected.len());
         let (pieces, checksum) = slice.finish();
-        assert!(pieces.len() <= 6, "{} pieces", pieces.len());
-        assert!(pieces.iter().any(|piece| piece.as_ptr() == large.as_ptr()));
-        assert_eq!(hashed, pieces.concat());
-        assert!(hashed[..100_000].iter().all(|byte| *byte == b'x'));
+        assert!(pieces.len() <= expected.len() / BLOCK + 3, "{} pieces", pieces.len());
+        assert!(hashed == expected && pieces.concat() == expected);
         assert_eq!(checksum, Checksum::crc32c(&pieces));
     }
 }

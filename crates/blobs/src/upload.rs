@@ -41,8 +41,8 @@ struct Large {
 
 impl Upload {
     pub(crate) fn new(nodes: Nodes, blob: BlobId, meta: ObjectMeta) -> Self {
-        let hasher = Hasher::new(nodes.config().hash_queue);
-        Self { nodes, blob, meta, size_bytes: 0, slice: SliceBuffer::new(), hasher, large: None }
+        let (slice, hasher) = (SliceBuffer::new(nodes.blocks()), Hasher::new(nodes.config().hash_queue));
+        Self { nodes, blob, meta, size_bytes: 0, slice, hasher, large: None }
     }
 
     /// How much was written so far.
@@ -118,7 +118,7 @@ impl Upload {
 
     /// Sends the slice being filled as a part, in the background.
     async fn send_slice(&mut self) -> Result<(), Error> {
-        let slice = std::mem::replace(&mut self.slice, SliceBuffer::new());
+        let slice = self.slice.take();
         let large = if let Some(large) = &mut self.large {
             large
         } else {

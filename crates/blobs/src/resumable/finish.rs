@@ -29,7 +29,7 @@ impl Nodes {
             return Err(mismatch);
         }
         let Some(place) = &state.place else {
-            return put_whole(self, blob, meta, SliceBuffer::new(), &digests).await;
+            return put_whole(self, blob, meta, SliceBuffer::new(self.blocks()), &digests).await;
         };
         // The marker as it is now: a disk that was changed since must not be told as the one that has the bytes.
         if let Some(node) = self.get(&place.node) {
