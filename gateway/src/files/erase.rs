@@ -11,7 +11,7 @@ use super::{Files, Receipt};
 use crate::error::Result;
 
 /// Blobs in one event: each takes 39 bytes, and an event at most 32 KiB.
-const BLOBS_PER_EVENT: u32 = 500;
+pub(super) const BLOBS_PER_EVENT: u32 = 500;
 
 /// What one round did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -11,4 +11,5 @@ mod sentences;
 pub(crate) use backlog::Backlogs;
 pub(crate) use explain::{Explained, What};
 pub(crate) use redrive::Wish;
+pub(super) use redrive::copies_per_event;
 pub(crate) use refill::{eta as refill_eta, under_way as refill_under_way};

@@ -16,7 +16,6 @@ mod disks;
 mod fencing;
 mod folding;
 mod history;
-mod large;
 mod listing;
 mod migrating;
 mod operating;

@@ -120,21 +120,22 @@ async fn what_can_be_asked_for_again_has_all_that_a_copy_needs() {
     let on = node("node-b");
     let what = Redrive { blob_id: None, pending: false, up_to };
 
-    let copies = reader.given_up_copies(&on, what, None, 10).await.unwrap();
+    let copies = reader.open_copies(&on, what, None, 10).await.unwrap();
     assert_eq!(copies.len(), 1);
     let copy = &copies[0].copy;
     assert_eq!((copy.blob_id, copy.size_bytes, copy.event_id), (parked, 5, uploaded));
     assert_eq!((copy.space_id, copy.source.as_str()), (journal.space(), "node-a"));
-    assert_eq!(reader.given_up_copies(&on, what, copies.last(), 10).await.unwrap(), []);
+    assert_eq!(reader.open_copies(&on, what, copies.last(), 10).await.unwrap(), []);
 
-    let waiting = reader.pending_copies(&on, what, None, 10).await.unwrap();
-    assert_eq!(waiting.iter().map(|one| one.copy.blob_id).collect::<Vec<_>>(), [pending], "{later} came later");
-    let only = Redrive { blob_id: Some(parked), ..what };
-    assert_eq!(reader.pending_copies(&on, only, None, 10).await.unwrap(), []);
-    assert_eq!(reader.given_up_copies(&on, only, None, 10).await.unwrap().len(), 1);
+    let all = Redrive { pending: true, ..what };
+    let ids = |copies: Vec<catalog::Wanted>| copies.iter().map(|one| one.copy.blob_id).collect::<Vec<_>>();
+    assert_eq!(ids(reader.open_copies(&on, all, None, 10).await.unwrap()), [parked, pending], "{later} came later");
+    let first = reader.open_copies(&on, all, None, 1).await.unwrap();
+    assert_eq!(ids(reader.open_copies(&on, all, first.last(), 1).await.unwrap()), [pending]);
+    let only = Redrive { blob_id: Some(parked), ..all };
+    assert_eq!(ids(reader.open_copies(&on, only, None, 10).await.unwrap()), [parked]);
 
     assert_eq!(reader.open_erasures(Some(&on), what, None, 10).await.unwrap(), []);
-    let all = Redrive { pending: true, ..what };
     assert_eq!(reader.open_erasures(Some(&on), all, None, 10).await.unwrap(), [erasing]);
     assert_eq!(reader.open_erasures(None, all, Some(erasing), 10).await.unwrap(), []);
 }

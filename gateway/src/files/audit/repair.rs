@@ -2,20 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use proto::{
-    BlobCondemned, BlobErasureOrdered, BlobId, Fact, Orphan, ReplicaLost, Sequence, Sha256Digest, SpaceId, WantedCopy,
-};
+use proto::{BlobCondemned, BlobErasureOrdered, BlobId, Fact, Orphan, ReplicaLost, Sequence, Sha256Digest, SpaceId};
 
 use super::node::Audit;
 use super::{Difference, Finding, Stop};
+use crate::files::erase::BLOBS_PER_EVENT;
+use crate::files::ops::copies_per_event;
 use crate::files::{Decision, Receipt};
 
-/// Copies in one event: each takes some 500 bytes, and an event at most 32 KiB.
-const COPIES_PER_EVENT: usize = 60;
 /// Orphans in one event: each takes some 250 bytes.
 const ORPHANS_PER_EVENT: usize = 100;
-/// Blobs in one order: each takes 39 bytes.
-const BLOBS_PER_EVENT: usize = 500;
 
 /// The events that have blobs repaired.
 type Repairs = HashMap<BlobId, Sequence>;
@@ -62,14 +58,13 @@ impl Audit<'_> {
         };
         let wanted = self.files.catalog().wanted_copies(self.node.id(), blobs).await?;
         let mut alone: HashSet<BlobId> = blobs.iter().copied().collect();
-        let (large, small): (Vec<_>, Vec<_>) = wanted.into_iter().partition(WantedCopy::is_large);
-        for copies in small.chunks(COPIES_PER_EVENT).chain(large.chunks(COPIES_PER_EVENT)) {
+        for copies in copies_per_event(wanted) {
             let lost = ReplicaLost {
                 node: self.node.id().clone(),
                 marker_id: self.marker_id,
                 evaluated_at: at,
                 reason: reason.to_owned(),
-                replicas: copies.to_vec(),
+                replicas: copies.clone(),
             };
             let receipt = self.files.by_itself(Fact::ReplicaLost(lost)).await?;
             note(to, copies.iter().map(|copy| copy.blob_id), &receipt);
@@ -80,7 +75,7 @@ impl Audit<'_> {
 
     /// The fold changes nothing for blobs that are erased everywhere; the nodes obey all the same.
     async fn erase_again(&self, blobs: &[BlobId], to: &mut Repairs) -> Result<(), Stop> {
-        for blob_ids in blobs.chunks(BLOBS_PER_EVENT) {
+        for blob_ids in blobs.chunks(BLOBS_PER_EVENT as usize) {
             let ordered = BlobErasureOrdered { blob_ids: blob_ids.to_vec() };
             let receipt = self.files.by_itself(Fact::BlobErasureOrdered(ordered)).await?;
             to.extend(blob_ids.iter().map(|blob_id| (*blob_id, receipt.sequence)));

@@ -6,14 +6,12 @@ use proto::{
 };
 
 use crate::error::{Code, Error, Result};
+use crate::files::erase::BLOBS_PER_EVENT;
 use crate::files::request::Author;
 use crate::files::{Files, SOURCE, publish};
 
 /// Copies in one event: each takes up to 500 bytes, and an event at most 32 KiB.
 const COPIES_PER_EVENT: usize = 60;
-
-/// Blobs in one order to erase: each takes 39 bytes.
-const BLOBS_PER_EVENT: u32 = 500;
 
 /// Copies that are looked up at once.
 const COPIES_AT_ONCE: u32 = 1200;
@@ -75,21 +73,9 @@ impl Files {
     }
 
     async fn redrive_copies(&self, node: &NodeId, what: catalog::Redrive, done: &mut Redriven) -> Result<()> {
-        let catalog = self.catalog();
         let mut after: Option<Wanted> = None;
         loop {
-            let page = catalog.given_up_copies(node, what, after.as_ref(), COPIES_AT_ONCE).await?;
-            after = page.last().cloned();
-            self.ask_for_copies(node, page, done).await?;
-            if after.is_none() {
-                break;
-            }
-        }
-        if !what.pending {
-            return Ok(());
-        }
-        loop {
-            let page = catalog.pending_copies(node, what, after.as_ref(), COPIES_AT_ONCE).await?;
+            let page = self.catalog().open_copies(node, what, after.as_ref(), COPIES_AT_ONCE).await?;
             after = page.last().cloned();
             self.ask_for_copies(node, page, done).await?;
             if after.is_none() {
@@ -99,7 +85,7 @@ impl Files {
     }
 
     async fn ask_for_copies(&self, node: &NodeId, wanted: Vec<Wanted>, done: &mut Redriven) -> Result<()> {
-        for replicas in split(wanted.into_iter().map(|wanted| wanted.copy).collect()) {
+        for replicas in copies_per_event(wanted.into_iter().map(|wanted| wanted.copy).collect()) {
             done.replicas += replicas.len() as u64;
             let fact = Fact::ReplicationRedriven(ReplicationRedriven { node: node.clone(), replicas });
             done.at = Some(self.ask_again(fact).await?);
@@ -136,7 +122,7 @@ pub(super) fn blob_not_found(blob_id: BlobId) -> Error {
 }
 
 /// The lists of the events that ask for these copies: none too long, and large blobs apart, which have a lane of their own.
-fn split(copies: Vec<WantedCopy>) -> Vec<Vec<WantedCopy>> {
+pub(in crate::files) fn copies_per_event(copies: Vec<WantedCopy>) -> Vec<Vec<WantedCopy>> {
     let (large, small): (Vec<_>, Vec<_>) = copies.into_iter().partition(WantedCopy::is_large);
     [small, large].iter().flat_map(|copies| copies.chunks(COPIES_PER_EVENT).map(<[WantedCopy]>::to_vec)).collect()
 }
@@ -164,11 +150,11 @@ mod tests {
     #[test]
     fn large_blobs_are_asked_for_apart_and_no_event_is_too_long() {
         let copies: Vec<_> = (0..200).map(|n| copy(n, if n % 4 == 0 { LARGE_BLOB_BYTES } else { 1 })).collect();
-        let lists = split(copies);
+        let lists = copies_per_event(copies);
         assert_eq!(lists.iter().map(Vec::len).collect::<Vec<_>>(), [60, 60, 30, 50]);
         assert!(lists[..3].iter().flatten().all(|copy| !copy.is_large()));
         assert!(lists[3].iter().all(WantedCopy::is_large));
         assert!(lists.iter().all(|list| serde_json::to_vec(list).unwrap().len() < 32 * 1024));
-        assert!(split(Vec::new()).is_empty());
+        assert!(copies_per_event(Vec::new()).is_empty());
     }
 }

@@ -28,36 +28,11 @@ pub struct Wanted {
     pub seq: u64,
 }
 
-/// A record of either statement.
-macro_rules! wanted {
-    ($row:ident) => {
-        wanted(
-            BlobColumns {
-                blob_id: $row.blob_id,
-                space_id: $row.space_id,
-                size_bytes: $row.size_bytes,
-                sha256: $row.sha256,
-                slices_sha256: $row.slices_sha256,
-                slice_bytes: $row.slice_bytes,
-                origin_node: $row.origin_node,
-                first_seq: $row.first_seq,
-                created_at: $row.created_at,
-                refs: $row.refs,
-                state: $row.state,
-                state_seq: $row.state_seq,
-                unreferenced_at: $row.unreferenced_at,
-            },
-            $row.event_id,
-            $row.source.as_deref(),
-            $row.pair_seq,
-        )
-    };
-}
-
 impl Reader {
-    /// Copies of live blobs on a node that may be asked for again, oldest state first: those that are parked or lost.
-    /// At most `limit` and [`MAX_PAGE`], fewer only when there are no more; `after` is the last one of the page before.
-    pub async fn given_up_copies(
+    /// Copies of live blobs on a node that may be asked for again, oldest state first: those that are parked or lost and,
+    /// when that is asked for, pending. At most `limit` and [`MAX_PAGE`], fewer only when there are no more; `after` is the
+    /// last one of the page before.
+    pub async fn open_copies(
         &self,
         node: &NodeId,
         what: Redrive,
@@ -67,6 +42,7 @@ impl Reader {
         let (after_seq, after_blob) = place(after);
         let limit = limit.clamp(1, MAX_PAGE);
         self.read(|pool| async move {
+            // Two branches, each with the condition of the index that it goes by.
             let rows = sqlx::query!(
                 r#"SELECT a.catalog_id, a.generation, r.seq AS "pair_seq!", b.blob_id, b.space_id, b.size_bytes, b.sha256,
                        b.slices_sha256, b.slice_bytes, b.origin_node, b.first_seq, b.created_at, b.refs, b.state,
@@ -74,12 +50,20 @@ impl Reader {
                        (SELECT s.node FROM replicas AS s
                         WHERE s.blob_id = r.blob_id AND s.state = 'stored' ORDER BY s.node LIMIT 1) AS "source?"
                    FROM (
-                       SELECT r.blob_id, r.seq FROM replicas AS r
-                       WHERE r.node = $1 AND (r.state IN ('parked', 'lost') OR (r.state = 'erasing' AND r.reason IS NOT NULL))
-                           AND r.state <> 'erasing' AND r.seq <= $2 AND (r.seq, r.blob_id) > ($3, $4)
-                           AND ($5::uuid IS NULL OR r.blob_id = $5)
-                           AND EXISTS (SELECT FROM blobs AS b WHERE b.blob_id = r.blob_id AND b.state = 'live')
-                       ORDER BY r.seq, r.blob_id LIMIT $6
+                       (SELECT r.blob_id, r.seq FROM replicas AS r
+                        WHERE r.node = $1
+                            AND (r.state IN ('parked', 'lost') OR (r.state = 'erasing' AND r.reason IS NOT NULL))
+                            AND r.state <> 'erasing' AND r.seq <= $2 AND (r.seq, r.blob_id) > ($3, $4)
+                            AND ($5::uuid IS NULL OR r.blob_id = $5)
+                            AND EXISTS (SELECT FROM blobs AS b WHERE b.blob_id = r.blob_id AND b.state = 'live')
+                        ORDER BY r.seq, r.blob_id LIMIT $6)
+                       UNION ALL
+                       (SELECT r.blob_id, r.seq FROM replicas AS r
+                        WHERE $7 AND r.node = $1 AND r.state = 'pending' AND r.seq <= $2
+                            AND (r.seq, r.blob_id) > ($3, $4) AND ($5::uuid IS NULL OR r.blob_id = $5)
+                            AND EXISTS (SELECT FROM blobs AS b WHERE b.blob_id = r.blob_id AND b.state = 'live')
+                        ORDER BY r.seq, r.blob_id LIMIT $6)
+                       ORDER BY seq, blob_id LIMIT $6
                    ) AS r
                    JOIN highwater.active AS a ON a.singleton
                    JOIN blobs AS b ON b.blob_id = r.blob_id
@@ -91,56 +75,31 @@ impl Reader {
                 after_blob,
                 what.blob_id.map(BlobId::uuid) as Option<Uuid>,
                 i64::from(limit),
+                what.pending,
             )
             .fetch_all(&pool)
             .await?;
             let seen = rows.first().map(|row| seen!(row));
-            let wanted: Result<Vec<Wanted>, Error> = rows.into_iter().map(|row| wanted!(row)).collect();
-            Ok(Answer { seen, value: wanted? })
-        })
-        .await
-    }
-
-    /// As [`Self::given_up_copies`], of those that are pending.
-    pub async fn pending_copies(
-        &self,
-        node: &NodeId,
-        what: Redrive,
-        after: Option<&Wanted>,
-        limit: u32,
-    ) -> Result<Vec<Wanted>, Error> {
-        let (after_seq, after_blob) = place(after);
-        let limit = limit.clamp(1, MAX_PAGE);
-        self.read(|pool| async move {
-            let rows = sqlx::query!(
-                r#"SELECT a.catalog_id, a.generation, r.seq AS "pair_seq!", b.blob_id, b.space_id, b.size_bytes, b.sha256,
-                       b.slices_sha256, b.slice_bytes, b.origin_node, b.first_seq, b.created_at, b.refs, b.state,
-                       b.state_seq, b.unreferenced_at, e.event_id AS "event_id!",
-                       (SELECT s.node FROM replicas AS s
-                        WHERE s.blob_id = r.blob_id AND s.state = 'stored' ORDER BY s.node LIMIT 1) AS "source?"
-                   FROM (
-                       SELECT r.blob_id, r.seq FROM replicas AS r
-                       WHERE r.node = $1 AND r.state = 'pending' AND r.seq <= $2 AND (r.seq, r.blob_id) > ($3, $4)
-                           AND ($5::uuid IS NULL OR r.blob_id = $5)
-                           AND EXISTS (SELECT FROM blobs AS b WHERE b.blob_id = r.blob_id AND b.state = 'live')
-                       ORDER BY r.seq, r.blob_id LIMIT $6
-                   ) AS r
-                   JOIN highwater.active AS a ON a.singleton
-                   JOIN blobs AS b ON b.blob_id = r.blob_id
-                   JOIN events AS e ON e.seq = b.first_seq
-                   ORDER BY r.seq, r.blob_id"#,
-                node.as_str(),
-                number(what.up_to),
-                after_seq,
-                after_blob,
-                what.blob_id.map(BlobId::uuid) as Option<Uuid>,
-                i64::from(limit),
-            )
-            .fetch_all(&pool)
-            .await?;
-            let seen = rows.first().map(|row| seen!(row));
-            let wanted: Result<Vec<Wanted>, Error> = rows.into_iter().map(|row| wanted!(row)).collect();
-            Ok(Answer { seen, value: wanted? })
+            let mut copies = Vec::with_capacity(rows.len());
+            for row in rows {
+                let blob = BlobColumns {
+                    blob_id: row.blob_id,
+                    space_id: row.space_id,
+                    size_bytes: row.size_bytes,
+                    sha256: row.sha256,
+                    slices_sha256: row.slices_sha256,
+                    slice_bytes: row.slice_bytes,
+                    origin_node: row.origin_node,
+                    first_seq: row.first_seq,
+                    created_at: row.created_at,
+                    refs: row.refs,
+                    state: row.state,
+                    state_seq: row.state_seq,
+                    unreferenced_at: row.unreferenced_at,
+                };
+                copies.push(wanted(blob, row.event_id, row.source.as_deref(), row.pair_seq)?);
+            }
+            Ok(Answer { seen, value: copies })
         })
         .await
     }
