@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use journal::{Error, Lease, Saved};
+use journal::{Error, Lease, Refill, Saved};
 use proto::{BlobId, Fact, Kind};
 use runtime::retry;
 use tokio::sync::Semaphore;
@@ -54,7 +54,9 @@ impl Refiller {
     async fn look(&self) -> Result<(), Error> {
         let lane = &self.lane;
         lane.markers.refresh().await?;
-        if !self.is_wanted(lane.journal.refill(&lane.target).await?.as_ref()).await {
+        let saved = lane.journal.refill(&lane.target).await?;
+        self.ask_if_forgotten(saved.as_ref()).await?;
+        if !self.is_wanted(saved.as_ref()).await {
             return Ok(());
         }
         let duty = format!("refill-{}", lane.target);
@@ -70,6 +72,18 @@ impl Refiller {
             tracing::debug!("the lease {duty} ends by itself: {error}");
         }
         filled
+    }
+
+    /// The event that asks for a refill comes once; what was written down then may be lost, and is no fact. The journal tells
+    /// which refill the node's disk needs: one that is not known is asked for again, and finds there what was copied.
+    async fn ask_if_forgotten(&self, saved: Option<&Saved>) -> Result<(), Error> {
+        let lane = &self.lane;
+        let Some(disk) = lane.markers.get(&lane.target).await else { return Ok(()) };
+        if saved.is_some_and(|saved| saved.refill.cause >= disk.since) {
+            return Ok(());
+        }
+        let refill = Refill::new(disk.since, disk.marker_id, lane.clock.now());
+        lane.journal.begin_refill(&lane.target, &refill).await.map(drop)
     }
 
     /// Whether there is something to do, on the disk that the node has now.

@@ -173,3 +173,28 @@ fn a_blob_that_no_node_has_is_parked_and_the_rest_is_filled() {
         cluster.verify().await
     });
 }
+
+#[test]
+fn a_refill_that_was_forgotten_is_done_all_the_same() {
+    run(attentive, async |cluster| {
+        let (mut client, log) = (cluster.client().await?, Log::open(cluster).await?);
+        for n in 0..10 {
+            client.put(&format!("{n}"), Content::new(n, 3000)).await?;
+        }
+        cluster.settle().await;
+        cluster.stack.stop("node-b").await?;
+        fs::remove_dir_all(cluster.stack.data_of("node-b").unwrap())?;
+        cluster.stack.start("node-b").await?;
+        log.filled(cluster, "node-b").await;
+        cluster.stack.scale(0).await?;
+        let all = uploads(&log).await?;
+        let (s3, bucket) = crate::s3::client(cluster, "node-b");
+        s3.delete_object().bucket(bucket).key(all[4].blob_id.key()).send().await?;
+        log.forget_refill("node-b").await?;
+        // The event that asked for it was acknowledged long ago.
+        cluster.stack.scale(1).await?;
+        log.filled(cluster, "node-b").await;
+        has_exactly(cluster, "node-b", &all).await?;
+        cluster.verify().await
+    });
+}

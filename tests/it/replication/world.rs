@@ -87,6 +87,11 @@ impl Log {
         Ok(entry.map(|entry| serde_json::from_slice(&entry)).transpose()?.unwrap_or_default())
     }
 
+    /// Makes everybody forget the refill of a node.
+    pub async fn forget_refill(&self, node: &str) -> anyhow::Result<()> {
+        Ok(self.jetstream.get_key_value("highwater_refills").await?.purge(node).await?)
+    }
+
     /// Waits until a node was filled, on the disk that it has now.
     pub async fn filled(&self, cluster: &Cluster, node: &str) -> serde_json::Value {
         eventually(&format!("{node} is filled"), async || {
