@@ -132,7 +132,7 @@ async fn services(cluster: &Cluster, rounds: u64) -> anyhow::Result<()> {
     }
     if is_wanted("catalog") {
         let mut catalog = Table::new(&["what", "figure"]);
-        cluster.stack.stop("replicator-1").await?;
+        cluster.stack.scale(0).await?;
         for row in waiting::measure(cluster, LOADS[0], rounds).await? {
             catalog.row(row);
         }

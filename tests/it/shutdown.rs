@@ -159,6 +159,12 @@ async fn nothing_is_wrong(cluster: &Cluster, receipt: &Receipt, content: Content
     Ok(whole)
 }
 
+/// A replicator that copies large blobs in parts, and gives itself time to end.
+fn in_parts(builder: compose::Builder) -> compose::Builder {
+    let builder = builder.replicators(0).env("replicator", "HIGHWATER_BLOBS__COPY_PARTS_FROM", "64MiB");
+    builder.env("replicator", "HIGHWATER_SHUTDOWN_GRACE", GRACE)
+}
+
 /// A replicator in the middle of a large copy: the parts wait until the sender says true.
 async fn replicator_in_its_middle(
     cluster: &Cluster,
@@ -183,59 +189,53 @@ async fn replicator_in_its_middle(
 
 #[test]
 fn a_replicator_that_is_told_to_stop_leaves_whole_copies_or_none() {
-    run(
-        |b| b.replicators(0).env("replicator", "HIGHWATER_SHUTDOWN_GRACE", GRACE),
-        async |cluster| {
-            let content = Content::new(1, 100 * MIB);
-            let (receipt, _proxies, release) = replicator_in_its_middle(cluster, content).await?;
-            terminate(cluster, "replicator-1")?;
-            eventually("it has heard", async || {
-                let log = cluster.stack.log_tail("replicator-1", 50);
-                ensure!(log.contains("SIGTERM"), "{log}");
-                Ok(())
-            })
-            .await;
-            assert_eq!(nothing_is_wrong(cluster, &receipt, content).await?, 1, "the parts are held");
-            release.send(true)?;
-            ended_well(cluster, "replicator-1").await?;
-            nothing_is_wrong(cluster, &receipt, content).await?;
-            cluster.stack.start("replicator-1").await?;
-            cluster.replicated("large", 3).await;
-            assert_eq!(nothing_is_wrong(cluster, &receipt, content).await?, 3);
-            cluster.settle().await;
-            assert_eq!(s3::unfinished(cluster).await?, Vec::<String>::new());
-            cluster.verify().await
-        },
-    );
+    run(in_parts, async |cluster| {
+        let content = Content::new(1, 100 * MIB);
+        let (receipt, _proxies, release) = replicator_in_its_middle(cluster, content).await?;
+        terminate(cluster, "replicator-1")?;
+        eventually("it has heard", async || {
+            let log = cluster.stack.log_tail("replicator-1", 50);
+            ensure!(log.contains("SIGTERM"), "{log}");
+            Ok(())
+        })
+        .await;
+        assert_eq!(nothing_is_wrong(cluster, &receipt, content).await?, 1, "the parts are held");
+        release.send(true)?;
+        ended_well(cluster, "replicator-1").await?;
+        nothing_is_wrong(cluster, &receipt, content).await?;
+        cluster.stack.start("replicator-1").await?;
+        cluster.replicated("large", 3).await;
+        assert_eq!(nothing_is_wrong(cluster, &receipt, content).await?, 3);
+        cluster.settle().await;
+        assert_eq!(s3::unfinished(cluster).await?, Vec::<String>::new());
+        cluster.verify().await
+    });
 }
 
 #[test]
 fn a_second_signal_ends_a_replicator_at_once() {
-    run(
-        |b| b.replicators(0).env("replicator", "HIGHWATER_SHUTDOWN_GRACE", GRACE),
-        async |cluster| {
-            let content = Content::new(1, 100 * MIB);
-            let (receipt, proxies, _release) = replicator_in_its_middle(cluster, content).await?;
-            terminate(cluster, "replicator-1")?;
-            eventually("it has heard", async || {
-                let log = cluster.stack.log_tail("replicator-1", 50);
-                ensure!(log.contains("SIGTERM"), "{log}");
-                Ok(())
-            })
-            .await;
-            let asked = Instant::now();
-            terminate(cluster, "replicator-1")?;
-            ended_well(cluster, "replicator-1").await?;
-            assert!(asked.elapsed() < AT_ONCE, "it took {:?}", asked.elapsed());
-            assert_eq!(nothing_is_wrong(cluster, &receipt, content).await?, 1);
-            proxies.iter().for_each(Proxy::clear);
-            cluster.stack.start("replicator-1").await?;
-            cluster.replicated("large", 3).await;
-            assert_eq!(nothing_is_wrong(cluster, &receipt, content).await?, 3);
-            cluster.settle().await;
-            cluster.verify().await
-        },
-    );
+    run(in_parts, async |cluster| {
+        let content = Content::new(1, 100 * MIB);
+        let (receipt, proxies, _release) = replicator_in_its_middle(cluster, content).await?;
+        terminate(cluster, "replicator-1")?;
+        eventually("it has heard", async || {
+            let log = cluster.stack.log_tail("replicator-1", 50);
+            ensure!(log.contains("SIGTERM"), "{log}");
+            Ok(())
+        })
+        .await;
+        let asked = Instant::now();
+        terminate(cluster, "replicator-1")?;
+        ended_well(cluster, "replicator-1").await?;
+        assert!(asked.elapsed() < AT_ONCE, "it took {:?}", asked.elapsed());
+        assert_eq!(nothing_is_wrong(cluster, &receipt, content).await?, 1);
+        proxies.iter().for_each(Proxy::clear);
+        cluster.stack.start("replicator-1").await?;
+        cluster.replicated("large", 3).await;
+        assert_eq!(nothing_is_wrong(cluster, &receipt, content).await?, 3);
+        cluster.settle().await;
+        cluster.verify().await
+    });
 }
 
 #[test]
