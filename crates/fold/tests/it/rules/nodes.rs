@@ -7,7 +7,7 @@ use proto::{
 };
 use uuid::Uuid;
 
-use ReplicaState::{Erased, Erasing, Lost, Parked, Pending, Stored};
+use ReplicaState::{Erased, Lost, Parked, Pending, Stored};
 
 use crate::journal::{Journal, blob_id, main_space, marker};
 use crate::store::Store;
