@@ -119,7 +119,8 @@ mod tests {
         let mut most = 0;
         while let Some(one) = taken.pop() {
             drop(one);
-            let (free, in_use) = (blocks.lock().free.len(), blocks.lock().in_use);
+            let shared = blocks.lock();
+            let (free, in_use) = (shared.free.len(), shared.in_use);
             assert_eq!(in_use, taken.len());
             assert!(free <= in_use.max(KEPT), "{free} free, {in_use} in use");
             most = most.max(free);
