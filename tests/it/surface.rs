@@ -182,11 +182,9 @@ async fn slow_upload(
 fn uploads_above_the_limit_are_told_to_come_later() {
     run(
         |b| {
-            b.replicators(0).env("gateway", "HIGHWATER_LIMITS__MAX_UPLOADS", "1").env(
-                "gateway",
-                "HIGHWATER_LIMITS__QUEUE_WAIT",
-                "100ms",
-            )
+            let b = b.replicators(0).env("gateway", "HIGHWATER_LIMITS__MAX_UPLOADS", "1");
+            // So long that the slow upload gets the place in its turn, whoever has it at first.
+            b.env("gateway", "HIGHWATER_LIMITS__QUEUE_WAIT", "3s")
         },
         async |cluster| {
             let mut client = cluster.client().await?;
