@@ -58,6 +58,14 @@ pub(crate) struct Duties {
     /// How often the spaces' retention is applied.
     #[serde(with = "runtime::config::duration")]
     pub(crate) prune_interval: Duration,
+    /// How long the asking for copies where blobs shall be rests between two steps.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) rebalance_pause: Duration,
+    /// How often all blobs are looked at for that, also when neither placement nor nodes have changed.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) rebalance_interval: Duration,
+    /// So many copies a node may lack, of whatever cause, for more to be asked for.
+    pub(crate) rebalance_ahead: u32,
     /// How often the markers of the nodes are looked at.
     #[serde(with = "runtime::config::duration")]
     pub(crate) nodes_interval: Duration,
@@ -211,13 +219,15 @@ impl Validate for Duties {
         let times = [
             ("erase_interval", self.erase_interval),
             ("prune_interval", self.prune_interval),
+            ("rebalance_pause", self.rebalance_pause),
+            ("rebalance_interval", self.rebalance_interval),
             ("nodes_interval", self.nodes_interval),
         ];
         let zero = times.into_iter().filter(|(_, time)| time.is_zero());
         let mut faults: Vec<Fault> = zero.map(|(key, _)| Fault::new(key, "must be longer than zero")).collect();
-        if self.wiped_after == 0 {
-            faults.push(Fault::new("wiped_after", "must be at least 1"));
-        }
+        let counts = [("wiped_after", self.wiped_after), ("rebalance_ahead", self.rebalance_ahead)];
+        let none = counts.into_iter().filter(|(_, count)| *count == 0);
+        faults.extend(none.map(|(key, _)| Fault::new(key, "must be at least 1")));
         if self.scrub_bytes_per_second < MIN_SCRUB_BYTES_PER_SECOND {
             faults
                 .push(Fault::new("scrub_bytes_per_second", "must be at least 64KiB, or a node would count as silent"));

@@ -1,6 +1,8 @@
 //! What one gateway at a time does for all, each under a lease of its own: erasing blobs that nothing names, applying the
-//! spaces' retention, taking wiped nodes back into use, and reading everything on the nodes to see that it is right.
+//! spaces' retention, asking for copies where blobs shall be, taking wiped nodes back into use, and reading everything on the
+//! nodes to see that it is right.
 
+mod rebalance;
 mod scrub;
 mod wiped;
 
@@ -16,6 +18,7 @@ use crate::error::Result;
 use crate::files::request::Author;
 use crate::files::{Files, Retention};
 
+pub(crate) use rebalance::rebalance;
 pub(crate) use scrub::scrub;
 pub(crate) use wiped::wiped;
 

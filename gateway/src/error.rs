@@ -52,6 +52,8 @@ pub(crate) enum Code {
     RetentionInvalid,
     /// More copies asked for than there are nodes.
     ReplicasInvalid,
+    /// A weight or a zone that cannot be one.
+    PlacementInvalid,
     /// An upload without its first message, or without a file name.
     MetadataMissing,
     /// An upload that states its metadata again.
@@ -195,6 +197,7 @@ impl Code {
             Self::PageTokenInvalid => ("page_token_invalid", Grpc::InvalidArgument),
             Self::RetentionInvalid => ("retention_invalid", Grpc::InvalidArgument),
             Self::ReplicasInvalid => ("replicas_invalid", Grpc::InvalidArgument),
+            Self::PlacementInvalid => ("placement_invalid", Grpc::InvalidArgument),
             Self::MetadataMissing => ("metadata_missing", Grpc::InvalidArgument),
             Self::MetadataTwice => ("metadata_twice", Grpc::InvalidArgument),
             Self::ChunkTooLarge => ("chunk_too_large", Grpc::InvalidArgument),

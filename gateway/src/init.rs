@@ -8,7 +8,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, bail};
 use blobs::Nodes;
 use journal::{Change, Journal, Lease, Plan, Report};
-use proto::{Actor, ClusterId, Event, EventId, Fact, Kind, NodeId, RULES, SpaceCreated, SpaceName};
+use proto::{Actor, ClusterId, Event, EventId, Fact, Kind, NodeId, SpaceCreated, SpaceName};
 use runtime::program::Process;
 use runtime::retry::{Backoff, sleep};
 use runtime::shutdown::Cancelled;
@@ -143,7 +143,7 @@ async fn publish(journal: &Journal, process: &Process, id: EventId, fact: Fact) 
         actor: Actor::system(),
         request_id: None,
         fingerprint: None,
-        rules: RULES,
+        rules: fact.rules(),
         fact,
     };
     Ok(journal.publish(&event).await?.n)

@@ -72,6 +72,8 @@ async fn open(files: Files, config: Config, process: Process) -> anyhow::Result<
     tasks.spawn("gateway.wiped", wiped);
     tasks.spawn("gateway.erase", duties::erase(files.clone(), config.duties.clone(), holder.clone(), shutdown.clone()));
     tasks.spawn("gateway.prune", duties::prune(files.clone(), config.duties.clone(), holder.clone(), shutdown.clone()));
+    let rebalance = duties::rebalance(files.clone(), config.duties.clone(), holder.clone(), shutdown.clone());
+    tasks.spawn("gateway.rebalance", rebalance);
     tasks.spawn("gateway.scrub", duties::scrub(files, config.duties, holder, shutdown));
     Ok(())
 }

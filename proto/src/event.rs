@@ -9,8 +9,9 @@ use crate::{Actor, EventId, Fact, Fingerprint, Kind, RequestId};
 /// CloudEvents' `specversion`.
 pub const SPEC_VERSION: &str = "1.0";
 
-/// The number of the decision rules that new events carry; the fold keeps every number ever used.
-pub const RULES: u32 = 1;
+/// The highest number of decision rules that this program knows; the fold keeps every number ever used. What an event
+/// carries is [`Fact::rules`].
+pub const RULES: u32 = 2;
 
 /// One change, complete in itself.
 #[derive(Debug, Clone, PartialEq)]

@@ -17,8 +17,8 @@ pub use file::{
 };
 pub use folder::{FolderCreated, FolderDeleted};
 pub use node::{
-    NodeJoined, NodeRetired, NodeWiped, ReplicaLost, ReplicaStored, ReplicationParked, ReplicationRedriven,
-    StoredReplica, WantedCopy,
+    NodeJoined, NodeRetired, NodeWiped, PlacementChanged, ReplicaLost, ReplicaStored, ReplicationParked,
+    ReplicationRedriven, StoredReplica, WantedCopy,
 };
 pub use retention::{PruneReason, PrunedVersion, RetentionSet, Trash, VersionsPruned};
 use serde_json::value::RawValue;
@@ -91,6 +91,8 @@ facts! {
     NodeWiped = "highwater.node.wiped.v1", "node_wiped";
     /// A node is no part of the cluster any more.
     NodeRetired = "highwater.node.retired.v1", "node_retired";
+    /// It was said on how many nodes, and on which rather than others, blobs shall be.
+    PlacementChanged = "highwater.placement.changed.v1", "placement_changed";
     /// A space was created.
     SpaceCreated = "highwater.space.created.v1", "space_created";
     /// A space got another name.
@@ -156,11 +158,21 @@ impl Fact {
         format!("hw.v1.{}{}", self.kind().subject_token(), if large { ".large" } else { "" })
     }
 
+    /// The number of the decision rules that the event needs, the lowest that will do: an older program halts at what it
+    /// cannot decide, and at nothing else.
+    pub const fn rules(&self) -> u32 {
+        match self {
+            Self::FileUploaded(uploaded) if uploaded.targets.is_some() => 2,
+            _ => 1,
+        }
+    }
+
     /// The CloudEvents subject: `space/path` for files and folders (where a moved one was, where a copy shall be), else
     /// the name of what it is about.
     pub fn about(&self) -> String {
         match self {
             Self::NodeJoined(joined) => joined.node.to_string(),
+            Self::PlacementChanged(_) => "placement".to_owned(),
             Self::SpaceCreated(created) => created.name.to_string(),
             Self::SpaceRenamed(renamed) => renamed.space.to_string(),
             Self::SpaceDeleted(deleted) => deleted.space.to_string(),
@@ -209,6 +221,7 @@ impl Fact {
             | Self::ReplicationParked(_)
             | Self::NodeWiped(_)
             | Self::NodeRetired(_)
+            | Self::PlacementChanged(_)
             | Self::ReplicaLost(_)
             | Self::ReplicationRedriven(_) => None,
         }
@@ -238,6 +251,7 @@ impl Fact {
             | Self::ReplicationParked(_)
             | Self::NodeWiped(_)
             | Self::NodeRetired(_)
+            | Self::PlacementChanged(_)
             | Self::ReplicaLost(_)
             | Self::ReplicationRedriven(_) => None,
         }
@@ -267,6 +281,7 @@ impl Fact {
             | Self::ReplicationParked(_)
             | Self::NodeWiped(_)
             | Self::NodeRetired(_)
+            | Self::PlacementChanged(_)
             | Self::ReplicaLost(_)
             | Self::ReplicationRedriven(_) => None,
         }

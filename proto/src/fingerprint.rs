@@ -64,6 +64,7 @@ impl Fingerprint {
             | Fact::ReplicationParked(_)
             | Fact::NodeWiped(_)
             | Fact::NodeRetired(_)
+            | Fact::PlacementChanged(_)
             | Fact::ReplicaLost(_)
             | Fact::ReplicationRedriven(_) => return None,
         };

@@ -13,6 +13,7 @@ mod fingerprint;
 mod ids;
 mod names;
 mod path;
+mod placement;
 mod recorded;
 mod sequence;
 mod wire;
@@ -22,14 +23,15 @@ pub use event::{DecodeError, Event, RULES, SPEC_VERSION};
 pub use fact::{
     BlobCondemned, BlobErased, BlobErasureOrdered, ErasedBlob, Fact, FileCopied, FileDeleted, FileMoved, FileUndeleted,
     FileUploaded, FolderCreated, FolderDeleted, Item, Kind, LARGE_BLOB_BYTES, NodeJoined, NodeRetired, NodeWiped,
-    OnConflict, Orphan, PruneReason, PrunedVersion, ReplicaLost, ReplicaStored, ReplicationParked, ReplicationRedriven,
-    RetentionSet, SLICE_BYTES, SpaceCreated, SpaceDeleted, SpaceRenamed, StoredReplica, Trash, VersionRestored,
-    VersionsPruned, WantedCopy,
+    OnConflict, Orphan, PlacementChanged, PruneReason, PrunedVersion, ReplicaLost, ReplicaStored, ReplicationParked,
+    ReplicationRedriven, RetentionSet, SLICE_BYTES, SpaceCreated, SpaceDeleted, SpaceRenamed, StoredReplica, Trash,
+    VersionRestored, VersionsPruned, WantedCopy,
 };
 pub use fingerprint::Fingerprint;
 pub use ids::{BlobId, ClusterId, EventId, FileId, FolderId, Incarnation, MarkerId, SpaceId, VersionId};
-pub use names::{Actor, MAIN_SPACE, NodeId, RequestId, SpaceName};
+pub use names::{Actor, MAIN_SPACE, NodeId, RequestId, SpaceName, Zone};
 pub use path::{MAX_PATH_BYTES, MAX_SEGMENT_BYTES, Path, Segment};
+pub use placement::{Layout, MAX_WEIGHT, NodeRule, Placement, Weight};
 pub use recorded::Recorded;
 pub use sequence::Sequence;
 pub use wire::{file_storage, v1};

@@ -1,4 +1,4 @@
-//! Names that people give: nodes, spaces, actors, request ids.
+//! Names that people give: nodes, their zones, spaces, actors, request ids.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +12,7 @@ use crate::Invalid;
 pub const MAIN_SPACE: &str = "main";
 
 const MAX_NODE_ID_BYTES: usize = 32;
+const MAX_ZONE_BYTES: usize = 32;
 const MAX_SPACE_NAME_BYTES: usize = 255;
 const MAX_ACTOR_BYTES: usize = 128;
 const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -66,6 +67,11 @@ name!(
     check_node_id
 );
 name!(
+    /// Where a node stands, such as a rack or a building: 1 to 32 of `a-z`, `0-9` and `-`.
+    Zone,
+    check_zone
+);
+name!(
     /// A space's name: NFC, one path segment.
     SpaceName,
     check_space_name
@@ -101,10 +107,17 @@ impl SpaceName {
 }
 
 fn check_node_id(text: &str) -> Result<String, Invalid> {
+    check_word("node id", text, MAX_NODE_ID_BYTES)
+}
+
+fn check_zone(text: &str) -> Result<String, Invalid> {
+    check_word("zone", text, MAX_ZONE_BYTES)
+}
+
+fn check_word(what: &'static str, text: &str, max_bytes: usize) -> Result<String, Invalid> {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if text.is_empty() || text.len() > MAX_NODE_ID_BYTES || !text.bytes().all(allowed) {
-        let problem = format!("{text:?} is not 1 to {MAX_NODE_ID_BYTES} of a-z, 0-9 and -");
-        return Err(Invalid::new("node id", problem));
+    if text.is_empty() || text.len() > max_bytes || !text.bytes().all(allowed) {
+        return Err(Invalid::new(what, format!("{text:?} is not 1 to {max_bytes} of a-z, 0-9 and -")));
     }
     Ok(text.to_owned())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use journal::{Journal, PublishError};
 use proto::{
-    Actor, BlobErased, BlobId, ErasedBlob, Event, EventId, Fact, MarkerId, NodeId, RULES, ReplicaStored, StoredReplica,
+    Actor, BlobErased, BlobId, ErasedBlob, Event, EventId, Fact, MarkerId, NodeId, ReplicaStored, StoredReplica,
 };
 use runtime::clock::{Clock, Ids};
 use tokio::sync::{mpsc, oneshot};
@@ -82,7 +82,7 @@ pub(crate) fn system_event(clock: &Clock, ids: &Ids, fact: Fact) -> Event {
         actor: Actor::system(),
         request_id: None,
         fingerprint: None,
-        rules: RULES,
+        rules: fact.rules(),
         fact,
     }
 }

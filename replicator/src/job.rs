@@ -69,6 +69,9 @@ impl Asked {
             Fact::FileUploaded(uploaded) if uploaded.node == *target => {
                 Self::Nothing("this node took the upload itself")
             }
+            Fact::FileUploaded(uploaded) if uploaded.targets.as_ref().is_some_and(|to| !to.contains(target)) => {
+                Self::Nothing("the blob is placed on other nodes")
+            }
             Fact::FileUploaded(uploaded) => Self::Copy(vec![Job::of_upload(event, uploaded, n, target, nodes)]),
             Fact::ReplicaLost(lost) if lost.node == *target => Self::Copy(wanted(&lost.replicas, |wanted| Job {
                 overwrite: true,
@@ -102,7 +105,8 @@ impl Asked {
             | Fact::BlobErased(_)
             | Fact::ReplicaStored(_)
             | Fact::ReplicationParked(_)
-            | Fact::NodeRetired(_) => Self::Nothing("this kind of event asks nothing of a node"),
+            | Fact::NodeRetired(_)
+            | Fact::PlacementChanged(_) => Self::Nothing("this kind of event asks nothing of a node"),
         }
     }
 }
@@ -122,7 +126,8 @@ impl Job {
         }
     }
 
-    fn of_wanted(wanted: &WantedCopy, n: u64, target: &NodeId, nodes: &[NodeId]) -> Self {
+    /// The copy that an event asks for by name.
+    pub(crate) fn of_wanted(wanted: &WantedCopy, n: u64, target: &NodeId, nodes: &[NodeId]) -> Self {
         let event_id = wanted.event_id;
         Self {
             blob: BlobRef {
@@ -204,6 +209,7 @@ mod tests {
             modified_at: None,
             node: node(origin),
             marker_id: MarkerId::new(Uuid::from_u128(3)),
+            targets: None,
             if_version: None,
             on_conflict: OnConflict::Overwrite,
             instant: false,
@@ -303,6 +309,19 @@ mod tests {
     #[test]
     fn the_origin_itself_needs_no_copy() {
         assert!(matches!(Asked::read(&uploaded("node-a"), &node("node-a"), &nodes()), Asked::Nothing(_)));
+    }
+
+    #[test]
+    fn only_the_nodes_that_an_upload_names_copy_it() {
+        let Fact::FileUploaded(first) = upload("node-c") else { panic!("no upload") };
+        let placed = |targets: &[&str]| {
+            let targets = Some(targets.iter().map(|name| node(name)).collect());
+            recorded(event(Fact::FileUploaded(FileUploaded { targets, ..first.clone() })).encode())
+        };
+        let job = only_copy(&placed(&["node-a", "node-c"]));
+        assert_eq!(job.sources, [node("node-c"), node("node-b")]);
+        let asked = Asked::read(&placed(&["node-b", "node-c"]), &node("node-a"), &nodes());
+        assert!(matches!(asked, Asked::Nothing("the blob is placed on other nodes")));
     }
 
     #[test]

@@ -106,8 +106,9 @@ impl Refiller {
         if !self.is_wanted(Some(&saved)).await {
             return Ok(());
         }
+        let Some(disk) = lane.markers.get(&lane.target).await else { return Ok(()) };
         let erased = self.ordered_erasures(saved.refill.until).await?;
-        match Pass::new(self, saved, erased).run().await? {
+        match Pass::new(self, disk, saved, erased).run().await? {
             End::Done | End::Replaced | End::Shutdown => {}
             End::Unknown(unknown) => {
                 tracing::error!(node.id = %lane.target, "the refill of node {} must wait for a newer replicator: {unknown}", lane.target);

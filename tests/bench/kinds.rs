@@ -159,6 +159,7 @@ impl Subjects {
             modified_at: None,
             node: self.node.clone(),
             marker_id: self.marker_id,
+            targets: None,
             if_version: None,
             on_conflict: OnConflict::Overwrite,
             instant: false,

@@ -8,6 +8,7 @@ mod lag;
 mod lines;
 mod lost;
 mod parked;
+mod placement;
 mod reads;
 mod refill;
 mod retire;

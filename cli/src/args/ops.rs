@@ -3,6 +3,7 @@
 use clap::{Args as ClapArgs, Subcommand};
 use proto::{BlobId, NodeId};
 
+use super::values::{Copies, NodeWeight};
 use super::{After, Status};
 
 /// Run the system: see what is stuck and why, ask for it again, take nodes out
@@ -22,6 +23,7 @@ pub(crate) enum OpsCommand {
     Explain(Explain),
     Audit(OpsAudit),
     Retire(OpsRetire),
+    Placement(OpsPlacement),
 }
 
 /// List the copies and erasures that nobody works on any more
@@ -79,6 +81,23 @@ pub(crate) struct OpsRetire {
     /// Ask again until it is retired
     #[arg(long)]
     pub(crate) wait: bool,
+}
+
+/// Show or change on how many nodes files are, and on which rather than others
+///
+/// Without flags it shows what is so. Uploads follow a change at once; of what was there before, the copies that are
+/// missing where they shall be are made, no faster than live ones allow, and no copy is taken away.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct OpsPlacement {
+    /// On how many nodes each file shall be
+    #[arg(long, value_name = "N|all")]
+    pub(crate) copies: Option<Copies>,
+    /// The share of a node, relative to the others', and its zone (repeat for more); copies are in different zones, as far
+    /// as there are so many
+    #[arg(long = "node", value_name = "NODE=WEIGHT[@ZONE]")]
+    pub(crate) nodes: Vec<NodeWeight>,
+    #[command(flatten)]
+    pub(crate) after: After,
 }
 
 /// Compare what the nodes hold with the catalog

@@ -5,7 +5,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use proto::v1::OnConflict;
+use proto::v1::{OnConflict, PlacementNode};
+use proto::{NodeId, Weight, Zone};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -23,6 +24,71 @@ pub(crate) enum Conflict {
 /// A point in the past: a sequence, or a time in RFC 3339. The gateway reads it; here it is only checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct At(String);
+
+/// On how many nodes; 0 is all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Copies(u32);
+
+/// What is said of a node: `node-a=3@north`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NodeWeight {
+    node: NodeId,
+    weight: Weight,
+    zone: Option<Zone>,
+}
+
+// === impl Copies ===
+
+impl Copies {
+    /// As the API wants it.
+    pub(crate) const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl FromStr for Copies {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self(0)),
+            _ => match text.parse() {
+                Ok(0) | Err(_) => Err("write a number from 1 on, or `all`".to_owned()),
+                Ok(copies) => Ok(Self(copies)),
+            },
+        }
+    }
+}
+
+// === impl NodeWeight ===
+
+impl FromStr for NodeWeight {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((node, rule)) = text.split_once('=') else {
+            return Err("write it as node-a=3, or node-a=3@north with a zone".to_owned());
+        };
+        let (weight, zone) = rule.split_once('@').map_or((rule, None), |(weight, zone)| (weight, Some(zone)));
+        let invalid = |invalid: proto::Invalid| invalid.to_string();
+        let weight: u32 = weight.parse().map_err(|_| format!("weight {weight:?} is not a number"))?;
+        Ok(Self {
+            node: node.parse().map_err(invalid)?,
+            weight: weight.try_into().map_err(invalid)?,
+            zone: zone.map(str::parse).transpose().map_err(invalid)?,
+        })
+    }
+}
+
+impl From<&NodeWeight> for PlacementNode {
+    fn from(told: &NodeWeight) -> Self {
+        Self {
+            node: told.node.to_string(),
+            weight: told.weight.get(),
+            zone: told.zone.as_ref().map(ToString::to_string).unwrap_or_default(),
+        }
+    }
+}
 
 // === impl Conflict ===
 

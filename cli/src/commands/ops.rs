@@ -3,6 +3,7 @@
 mod audit;
 pub(super) mod explain;
 mod parked;
+mod placement;
 mod redrive;
 mod retire;
 pub(super) mod status;
@@ -22,6 +23,7 @@ pub(super) async fn run(context: &Context, command: OpsCommand) -> Result<(), Fa
         OpsCommand::Redrive(args) => stop.guard(redrive::run(context, args)).await,
         OpsCommand::Explain(args) => stop.guard(explain::run(context, args)).await,
         OpsCommand::Audit(args) => stop.guard(audit::run(context, args)).await,
+        OpsCommand::Placement(args) => stop.guard(placement::run(context, args)).await,
         // It has something to say when it is stopped.
         OpsCommand::Retire(args) => retire::run(context, args).await,
     }
@@ -33,6 +35,8 @@ pub(super) fn default_timeout(command: &OpsCommand) -> Option<Duration> {
         OpsCommand::Parked(_) | OpsCommand::Redrive(_) | OpsCommand::Audit(_) => None,
         OpsCommand::Status(args) if args.watch => None,
         OpsCommand::Retire(args) if args.wait => None,
-        OpsCommand::Status(_) | OpsCommand::Explain(_) | OpsCommand::Retire(_) => Some(DEFAULT_TIMEOUT),
+        OpsCommand::Status(_) | OpsCommand::Explain(_) | OpsCommand::Retire(_) | OpsCommand::Placement(_) => {
+            Some(DEFAULT_TIMEOUT)
+        }
     }
 }

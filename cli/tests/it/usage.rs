@@ -48,6 +48,7 @@ fn help_is_as_documented() {
         "ops redrive",
         "ops explain",
         "ops retire",
+        "ops placement",
     ];
     for words in commands {
         let output = highwater().args(words.split_whitespace()).arg("--help").output().unwrap();

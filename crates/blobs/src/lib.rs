@@ -1,7 +1,7 @@
 //! S3 nodes: put, get, copy, probe, placement. Sole owner of aws-sdk-s3.
 //!
 //! [`Nodes`] is what a service opens: every configured [`Node`], each with a breaker and a health check, and the order in
-//! which they are asked for a blob ([`rank`]). On it stand the three jobs: [`Upload`] writes a blob to one node in
+//! which they are asked for a blob ([`Nodes::ranked`]). On it stand the three jobs: [`Upload`] writes a blob to one node in
 //! bounded memory, and [`Resumable`] does so over many calls and processes; [`Read`] gives back only bytes whose digest
 //! is right; [`copy`] puts a blob on a further node and has it verified there, and [`Node::erase`] takes it away again.
 //!
@@ -14,7 +14,6 @@ mod error;
 mod marker;
 mod node;
 mod nodes;
-mod rank;
 
 mod blob;
 mod commit;
@@ -50,7 +49,6 @@ pub use list::ObjectKey;
 pub use marker::{MARKER_KEY, Marker};
 pub use node::{Listed, Node, ObjectHead, OtherMarker, Page};
 pub use nodes::{Nodes, Standing};
-pub use rank::rank;
 pub use read::{BadReplica, Read};
 pub use resumable::{PartRecord, Progress, Resumable, UploadState};
 pub use upload::Upload;

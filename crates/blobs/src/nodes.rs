@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use proto::{BlobId, ClusterId, NodeId};
+use proto::{BlobId, ClusterId, Layout, NodeId};
 use runtime::clock::Clock;
 use runtime::retry::Backoff;
 use runtime::tasks::Tasks;
@@ -17,7 +17,6 @@ use crate::commit::remove;
 use crate::copy::Recent;
 use crate::node::OtherMarker;
 use crate::pace::Hedges;
-use crate::rank::score;
 use crate::{BlobRef, Config, Error, Health, Node, NodeConfig, ObjectMeta, Read, Upload, Written, multipart};
 
 /// What is aborted by the sweep: uploads of blobs, nobody else's.
@@ -44,6 +43,7 @@ struct Inner {
     nodes: Vec<Node>,
     /// Of those that are not simply members.
     standings: RwLock<HashMap<NodeId, Standing>>,
+    layout: RwLock<Arc<Layout>>,
     config: Config,
     send_budget: Arc<Semaphore>,
     blocks: Blocks,
@@ -87,9 +87,12 @@ impl Nodes {
         let send_budget = Arc::new(Semaphore::new(permits(config.send_budget)));
         let prefetch_budget = Arc::new(Semaphore::new(permits(config.prefetch_budget)));
         let (recent, standings) = (Recent::new(config.copy_memory), RwLock::default());
+        let members = nodes.iter().map(|node| node.id().clone()).collect();
+        let layout = RwLock::new(Arc::new(Layout { members, ..Layout::default() }));
         let hedges = Arc::new(Hedges::new(config.hedge_percent));
         let blocks = Blocks::default();
-        let inner = Inner { nodes, standings, config, send_budget, blocks, recent, prefetch_budget, hedges, cancel };
+        let inner =
+            Inner { nodes, standings, layout, config, send_budget, blocks, recent, prefetch_budget, hedges, cancel };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -115,13 +118,29 @@ impl Nodes {
         &self.0.nodes
     }
 
-    /// All nodes in the order in which they should be asked for `blob`: as [`crate::rank`] orders them, but the healthy
-    /// ones first, and those with a wrong marker last.
+    /// All nodes in the order in which they should be asked for `blob`: those that shall hold it first, as
+    /// [`proto::Placement::order`] has them, but the healthy ones before all others, and those with a wrong marker last.
     pub fn ranked(&self, blob: BlobId) -> Vec<Node> {
-        let mut scored: Vec<_> =
-            self.0.nodes.iter().map(|node| (self.fitness(node), score(blob, node.id()), node)).collect();
-        scored.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then(a.2.id().cmp(b.2.id())));
-        scored.into_iter().map(|(_, _, node)| node.clone()).collect()
+        let layout = self.layout();
+        // What is no member is placed last, by the same rules.
+        let (members, others): (Vec<_>, Vec<_>) =
+            self.0.nodes.iter().map(Node::id).partition(|id| layout.members.contains(id));
+        let mut ordered = layout.placement.order(blob, members);
+        ordered.extend(layout.placement.order(blob, others));
+        let mut ranked: Vec<Node> = ordered.iter().filter_map(|id| self.get(id).cloned()).collect();
+        // Stable: among those that are as fit, the order stays.
+        ranked.sort_by_cached_key(|node| self.fitness(node));
+        ranked
+    }
+
+    /// How blobs are placed, as far as its user knows; on every configured node, unless it was said otherwise.
+    pub fn layout(&self) -> Arc<Layout> {
+        Arc::clone(&self.0.layout.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Says how blobs are placed from now on.
+    pub fn set_layout(&self, layout: Layout) {
+        *self.0.layout.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(layout);
     }
 
     /// How a node stands in the cluster; a member, unless it was said otherwise.

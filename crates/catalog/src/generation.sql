@@ -35,6 +35,17 @@ CREATE TABLE nodes (
     CONSTRAINT nodes_pkey PRIMARY KEY (node)
 );
 
+-- How blobs are placed on the nodes. No row before something was said: then every blob is on every node.
+CREATE TABLE placement (
+    singleton boolean NOT NULL DEFAULT true,
+    -- The event that said so.
+    seq       bigint  NOT NULL,
+    -- As the event has it.
+    rules     jsonb   NOT NULL,
+    CONSTRAINT placement_pkey PRIMARY KEY (singleton),
+    CONSTRAINT placement_singleton CHECK (singleton)
+);
+
 CREATE TABLE spaces (
     space_id      uuid    NOT NULL,
     name          text    COLLATE "C" NOT NULL,

@@ -36,15 +36,15 @@ pub use error::Error;
 pub use generation::{Generation, GenerationInfo, Generations, LAYOUT, State, Switch};
 pub use migrate::migrate;
 pub use reader::{
-    Audited, ChangeRow, Entry, EntryTarget, Event, Events, Explained, File, FolderListing, FolderLookup, FolderPage,
-    GivenUp, GivenUpPage, Held, Keep, Listed, Listing, Lookup, MAX_PAGE, NodeStatus, Prunable, Reader, Redrive,
-    Replica, Status, TrashPage, Trashed, Usage, UsageLookup, Version, VersionPage, Versioned, Wanted,
+    Audited, ChangeRow, Cluster, Entry, EntryTarget, Event, Events, Explained, File, FolderListing, FolderLookup,
+    FolderPage, GivenUp, GivenUpPage, Held, Keep, Listed, Listing, Lookup, MAX_PAGE, NodeStatus, Placed, Prunable,
+    Reader, Redrive, Replica, Status, TrashPage, Trashed, Usage, UsageLookup, Version, VersionPage, Versioned, Wanted,
 };
 pub use snapshot::{Digest, Snapshot};
 pub use watch::Checkpoints;
 pub use writer::{Saved, Writer};
 
 pub use fold::rows::{
-    BlobRow, BlobState, FileRow, FolderRow, NodeRow, Outcome, ReceiptRow, ReplicaState, SpaceRow, VersionKind,
-    VersionRow,
+    BlobRow, BlobState, FileRow, FolderRow, NodeRow, Outcome, PlacementRow, ReceiptRow, ReplicaState, SpaceRow,
+    VersionKind, VersionRow,
 };

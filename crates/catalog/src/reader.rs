@@ -36,7 +36,7 @@ pub use events::{Event, Events};
 pub use file::{File, Lookup, Replica, Version};
 pub use folder::{Entry, EntryTarget, FolderListing, FolderLookup, FolderPage, Usage, UsageLookup};
 pub use list::{Listed, Listing};
-pub use ops::{Explained, GivenUp, GivenUpPage, Held, Redrive, Wanted};
+pub use ops::{Cluster, Explained, GivenUp, GivenUpPage, Held, Placed, Redrive, Wanted};
 pub use retention::{Keep, Prunable};
 pub use status::{NodeStatus, Status};
 pub use trash::{TrashPage, Trashed};

@@ -12,6 +12,7 @@ mod folder_deleted;
 mod node_joined;
 mod node_retired;
 mod node_wiped;
+mod placement_changed;
 mod replica_lost;
 mod replica_stored;
 mod replication_parked;
@@ -86,7 +87,8 @@ pub fn ends_batch(event: &Event) -> bool {
         | Fact::NodeRetired(_)
         | Fact::SpaceRenamed(_)
         | Fact::SpaceDeleted(_) => true,
-        Fact::SpaceCreated(_)
+        Fact::PlacementChanged(_)
+        | Fact::SpaceCreated(_)
         | Fact::FolderCreated(_)
         | Fact::FolderDeleted(_)
         | Fact::FileUploaded(_)
@@ -110,6 +112,7 @@ pub fn ends_batch(event: &Event) -> bool {
 fn decide(view: &mut View, n: u64, event: &Event) -> Result<Decision, Stop> {
     match &event.fact {
         Fact::NodeJoined(joined) => node_joined::decide(view, n, joined),
+        Fact::PlacementChanged(changed) => placement_changed::decide(view, n, changed),
         Fact::SpaceCreated(created) => space_created::decide(view, n, event, created),
         Fact::SpaceRenamed(renamed) => space_renamed::decide(view, renamed),
         Fact::SpaceDeleted(deleted) => space_deleted::decide(view, n, deleted),

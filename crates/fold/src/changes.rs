@@ -3,7 +3,7 @@
 use proto::NodeId;
 
 use crate::rows::{
-    BlobRow, EventRow, FileRow, FolderRow, NameRow, NodeRow, ReceiptRow, ReplicaRow, SpaceRow, VersionRow,
+    BlobRow, EventRow, FileRow, FolderRow, NameRow, NodeRow, PlacementRow, ReceiptRow, ReplicaRow, SpaceRow, VersionRow,
 };
 
 /// The rows to insert or to update. Saved in one transaction with the checkpoint; saving is by key, so a second run is
@@ -29,6 +29,8 @@ pub struct Changes {
     pub blobs: Vec<BlobRow>,
     /// Inserted or updated by node.
     pub nodes: Vec<NodeRow>,
+    /// Takes the place of the one that is there.
+    pub placement: Option<PlacementRow>,
     /// Inserted or updated by blob id and node.
     pub replicas: Vec<ReplicaRow>,
     /// Inserted.

@@ -9,7 +9,7 @@ use proto::{
 /// load more than it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
-    /// All nodes.
+    /// All nodes, and how blobs are placed on them.
     Nodes,
     /// A space by id, also a deleted one.
     Space(SpaceId),
@@ -67,6 +67,7 @@ pub fn keys(event: &Event) -> Vec<Key> {
         Fact::NodeJoined(_)
         | Fact::NodeWiped(_)
         | Fact::NodeRetired(_)
+        | Fact::PlacementChanged(_)
         | Fact::FolderCreated(_)
         | Fact::RetentionSet(_) => {}
         Fact::SpaceCreated(created) => keys.push(Key::SpaceName(created.name.clone())),

@@ -5,8 +5,9 @@ use proto::{BlobId, Event, FileUploaded, MarkerId, NodeId, SpaceId};
 use crate::rows::{BlobRow, BlobState, ReplicaRow, ReplicaState};
 use crate::{Key, Missing, View};
 
-/// Registers the blob that an upload brings to a space, named by no version so far, and the state of its pair with every
-/// node that has joined. A blob that is registered already keeps its rows.
+/// Registers the blob that an upload brings to a space, named by no version so far, and the state of its pair with the
+/// nodes that shall hold it, as far as they have joined, and with the one that does. A blob that is registered already keeps
+/// its rows.
 pub(crate) fn register(
     view: &mut View,
     n: u64,
@@ -19,8 +20,9 @@ pub(crate) fn register(
     }
     let nodes: Vec<_> = view.nodes()?.values().map(|row| (row.node.clone(), row.marker_id)).collect();
     for (node, marker_id) in nodes {
-        let row = first_state(n, uploaded, node, marker_id);
-        view.replicas.put((row.blob_id, row.node.clone()), row);
+        if let Some(row) = first_state(n, uploaded, node, marker_id) {
+            view.replicas.put((row.blob_id, row.node.clone()), row);
+        }
     }
     let blob = BlobRow {
         blob_id: uploaded.blob_id,
@@ -71,14 +73,15 @@ pub(crate) fn refuse_reporter(
     })
 }
 
-/// Stored on the node that took the upload, if its disk is still the same one; pending on the others.
-fn first_state(n: u64, uploaded: &FileUploaded, node: NodeId, marker_id: MarkerId) -> ReplicaRow {
-    let (state, fence_seq, reason) = if node != uploaded.node {
-        (ReplicaState::Pending, 0, None)
-    } else if marker_id == uploaded.marker_id {
-        (ReplicaState::Stored, 0, None)
-    } else {
-        (ReplicaState::Lost, n, Some("marker_outdated".to_owned()))
+/// Stored on the node that took the upload, if its disk is still the same one; pending on the others that shall hold it.
+fn first_state(n: u64, uploaded: &FileUploaded, node: NodeId, marker_id: MarkerId) -> Option<ReplicaRow> {
+    let is_target = uploaded.targets.as_ref().is_none_or(|targets| targets.contains(&node));
+    let took_it = node == uploaded.node;
+    let (state, fence_seq, reason) = match (took_it, is_target) {
+        (true, _) if marker_id == uploaded.marker_id => (ReplicaState::Stored, 0, None),
+        (true, true) => (ReplicaState::Lost, n, Some("marker_outdated".to_owned())),
+        (false, true) => (ReplicaState::Pending, 0, None),
+        (_, false) => return None,
     };
-    ReplicaRow { blob_id: uploaded.blob_id, node, state, seq: n, fence_seq, attempts: 0, reason }
+    Some(ReplicaRow { blob_id: uploaded.blob_id, node, state, seq: n, fence_seq, attempts: 0, reason })
 }

@@ -8,7 +8,7 @@ mod journal;
 mod tree;
 mod words;
 
-pub use blob::{BlobRow, BlobState, NodeRow, ReplicaRow, ReplicaState};
+pub use blob::{BlobRow, BlobState, NodeRow, PlacementRow, ReplicaRow, ReplicaState};
 pub use journal::{EventRow, Outcome, ReceiptRow};
 pub use proto::Item as Target;
 pub use tree::{FileRow, FolderRow, NameRow, SpaceRow, VersionKind, VersionRow};

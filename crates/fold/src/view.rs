@@ -10,7 +10,7 @@ use proto::{BlobId, EventId, FileId, FolderId, NodeId, Segment, SpaceId, SpaceNa
 use crate::Key;
 use crate::changes::{Bulk, Changes};
 use crate::rows::{
-    BlobRow, EventRow, FileRow, FolderRow, NameRow, NodeRow, ReceiptRow, ReplicaRow, SpaceRow, VersionRow,
+    BlobRow, EventRow, FileRow, FolderRow, NameRow, NodeRow, PlacementRow, ReceiptRow, ReplicaRow, SpaceRow, VersionRow,
 };
 use crate::table::Table;
 
@@ -36,6 +36,8 @@ pub struct View {
     space_names: Table<SpaceName, SpaceId>,
     nodes: Option<BTreeMap<NodeId, NodeRow>>,
     changed_nodes: Vec<NodeId>,
+    placement: PlacementRow,
+    is_placement_changed: bool,
     /// Names closed since the last save, in the order of the journal.
     closed_names: Vec<NameRow>,
     /// Folders made since the view began: a name in them that is not in memory does not exist.
@@ -45,9 +47,12 @@ pub struct View {
 }
 
 impl View {
-    /// Takes all nodes of the catalog, which every fold needs ([`Key::Nodes`]).
-    pub fn load_nodes(&mut self, rows: impl IntoIterator<Item = NodeRow>) {
-        self.nodes.get_or_insert_with(|| rows.into_iter().map(|row| (row.node.clone(), row)).collect());
+    /// Takes all nodes of the catalog and how blobs are placed on them, which every fold needs ([`Key::Nodes`]).
+    pub fn load_nodes(&mut self, rows: impl IntoIterator<Item = NodeRow>, placement: PlacementRow) {
+        if self.nodes.is_none() {
+            self.nodes = Some(rows.into_iter().map(|row| (row.node.clone(), row)).collect());
+            self.placement = placement;
+        }
     }
 
     /// Takes the space that has this name now, or that there is none.
@@ -79,6 +84,7 @@ impl View {
             versions: self.versions.take_changed(),
             blobs: self.blobs.take_changed(),
             nodes: changed_nodes.iter().filter_map(|node| nodes?.get(node).cloned()).collect(),
+            placement: std::mem::take(&mut self.is_placement_changed).then(|| self.placement.clone()),
             replicas: self.replicas.take_changed(),
             receipts: self.receipts.take_changed(),
             events: std::mem::take(&mut self.events),

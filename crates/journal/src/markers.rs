@@ -10,8 +10,8 @@ use tokio::sync::Mutex;
 use crate::error::Error;
 use crate::journal::Journal;
 
-/// The kinds of events that say something about the disks of nodes.
-const KINDS: [Kind; 3] = [Kind::NodeJoined, Kind::NodeWiped, Kind::NodeRetired];
+/// The kinds of events that say something about the disks of nodes, and what shall be on them.
+const KINDS: [Kind; 4] = [Kind::NodeJoined, Kind::NodeWiped, Kind::NodeRetired, Kind::PlacementChanged];
 
 /// The nodes that are part of the cluster, with the markers of their disks; read from the journal by the rules of the
 /// fold, which are few and never change: a node joins once with a marker, since the event's id is made of that, and is
@@ -33,6 +33,11 @@ pub struct Disk {
     /// Sequence number of the event that brought it. Whatever was asked of the node before is done by the refill that
     /// this event asks for.
     pub since: u64,
+    /// Sequence number of the event that made the node part of the cluster.
+    pub joined: u64,
+    /// Whether it was to hold, when it joined, all that there was already. Else only what was asked of it by name since, and
+    /// the uploads since then that name no nodes.
+    pub takes_earlier: bool,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +45,8 @@ struct State {
     disks: BTreeMap<NodeId, Disk>,
     /// Markers of nodes that were retired: those disks never join again.
     retired: BTreeSet<MarkerId>,
+    /// Whether blobs are placed on some nodes and not on all.
+    is_partial: bool,
     /// Everything up to this event is in `disks`.
     read_to: u64,
 }
@@ -52,10 +59,10 @@ impl Markers {
         Self { journal, state: Mutex::default() }
     }
 
-    /// Reads what is new in the journal: one question for each of three kinds when there is nothing.
+    /// Reads what is new in the journal: one question for each kind when there is nothing.
     pub async fn refresh(&self) -> Result<(), Error> {
         let mut state = self.state.lock().await;
-        let mut next = [None, None, None];
+        let mut next = [const { None }; KINDS.len()];
         loop {
             // Asked again whenever something was found: of two kinds, the one asked first may have got an earlier event
             // since.
@@ -64,7 +71,7 @@ impl Markers {
                     *found = self.journal.next_of(kind, state.read_to + 1).await?;
                 }
             }
-            let first = |next: &[Option<Recorded>; 3]| {
+            let first = |next: &[Option<Recorded>; KINDS.len()]| {
                 let places = next.iter().enumerate().filter_map(|(i, found)| Some((found.as_ref()?.n, i)));
                 places.min().map(|(_, i)| i)
             };
@@ -135,13 +142,15 @@ impl State {
         match fact {
             Fact::NodeJoined(joined) if self.retired.contains(&joined.marker_id) => {}
             Fact::NodeJoined(joined) => {
-                self.disks.entry(joined.node).or_insert(Disk { marker_id: joined.marker_id, since: n });
+                let takes_earlier = !self.is_partial;
+                let disk = Disk { marker_id: joined.marker_id, since: n, joined: n, takes_earlier };
+                self.disks.entry(joined.node).or_insert(disk);
             }
             Fact::NodeWiped(wiped) => {
                 if let Some(disk) = self.disks.get_mut(&wiped.node)
                     && disk.marker_id == wiped.old_marker_id
                 {
-                    *disk = Disk { marker_id: wiped.marker_id, since: n };
+                    *disk = Disk { marker_id: wiped.marker_id, since: n, ..*disk };
                 }
             }
             Fact::NodeRetired(retired) => {
@@ -151,6 +160,7 @@ impl State {
                     self.retired.insert(retired.marker_id);
                 }
             }
+            Fact::PlacementChanged(changed) => self.is_partial = changed.placement.copies.is_some(),
             _ => {}
         }
     }
@@ -158,7 +168,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use proto::{NodeJoined, NodeRetired, NodeWiped};
+    use proto::{NodeJoined, NodeRetired, NodeWiped, Placement, PlacementChanged};
 
     use super::*;
 
@@ -187,6 +197,22 @@ mod tests {
         let mut state = State::default();
         (1..).zip(facts).for_each(|(n, fact)| state.apply(n, fact));
         state.disks.get(&node()).map(|disk| (disk.marker_id, disk.since))
+    }
+
+    #[test]
+    fn what_a_node_was_to_hold_when_it_joined_is_known_for_ever() {
+        let placed = |copies: u32| {
+            let placement = Placement { copies: copies.try_into().ok(), ..Placement::default() };
+            Fact::PlacementChanged(PlacementChanged { placement })
+        };
+        let takes_earlier = |facts: Vec<Fact>| {
+            let mut state = State::default();
+            (1..).zip(facts).for_each(|(n, fact)| state.apply(n, fact));
+            state.disks.get(&node()).map(|disk| (disk.joined, disk.takes_earlier))
+        };
+        assert_eq!(takes_earlier(vec![joined("node-a", 1), placed(2)]), Some((1, true)));
+        assert_eq!(takes_earlier(vec![placed(2), joined("node-a", 1), placed(0), wiped(1, 2)]), Some((2, false)));
+        assert_eq!(takes_earlier(vec![placed(2), placed(0), joined("node-a", 1)]), Some((3, true)));
     }
 
     #[test]

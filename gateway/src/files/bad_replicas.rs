@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use blobs::BadReplica;
 use catalog::{Replica, ReplicaState};
-use proto::{Actor, BlobId, Event, EventId, Fact, MarkerId, NodeId, RULES, ReplicaLost};
+use proto::{Actor, BlobId, Event, EventId, Fact, MarkerId, NodeId, ReplicaLost};
 use runtime::shutdown::Shutdown;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -152,7 +152,7 @@ impl Files {
             reason: reason.chars().take(MAX_REASON).collect(),
             replicas,
         };
-        let process = &self.inner().process;
+        let (process, fact) = (&self.inner().process, Fact::ReplicaLost(lost));
         let event = Event {
             id: EventId::new(process.ids.v7()),
             source: SOURCE.to_owned(),
@@ -160,8 +160,8 @@ impl Files {
             actor: Actor::system(),
             request_id: None,
             fingerprint: None,
-            rules: RULES,
-            fact: Fact::ReplicaLost(lost),
+            rules: fact.rules(),
+            fact,
         };
         opened.journal.publish(&event).await.map_err(|error| super::publish::stopped(&error))?;
         warn!(

@@ -5,7 +5,7 @@
 
 use catalog::{Lookup, ReceiptRow};
 use journal::Published;
-use proto::{Event, EventId, Fact, FileId, Fingerprint, Item, Path, RULES, SpaceId, SpaceName};
+use proto::{Event, EventId, Fact, FileId, Fingerprint, Item, Path, SpaceId, SpaceName};
 use uuid::Uuid;
 
 use super::receipt::Content;
@@ -53,7 +53,7 @@ impl Files {
             actor: author.actor,
             request_id: author.request_id,
             fingerprint,
-            rules: RULES,
+            rules: fact.rules(),
             fact,
         };
         match opened.journal.publish(&event).await {

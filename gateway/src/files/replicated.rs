@@ -56,14 +56,21 @@ impl Files {
         Err(Error::new(Code::ReplicasTooFew, problem).fact("sequence", at).fact("replicas_stored", stored))
     }
 
-    /// Checks that so many nodes are there at all.
+    /// Checks that so many nodes are there at all, and that blobs are placed on so many.
     pub(super) fn check_replicas(&self, replicas: u32) -> Result<()> {
-        let nodes = self.ready()?.nodes.all().len();
+        let opened = self.ready()?;
+        let nodes = opened.nodes.all().len();
         if replicas as usize > nodes {
             let problem = format!("{replicas} nodes are asked for, and there are {nodes}");
             return Err(Error::new(Code::ReplicasInvalid, problem).fact("limit", nodes));
         }
-        Ok(())
+        match opened.nodes.layout().placement.copies {
+            Some(copies) if replicas > copies.get() => {
+                let problem = format!("{replicas} nodes are asked for, and each blob is placed on {copies}");
+                Err(Error::new(Code::ReplicasInvalid, problem).fact("limit", copies))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The nodes that hold the version, once they are enough or the time is over; none when it is not there.

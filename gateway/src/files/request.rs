@@ -3,8 +3,8 @@
 mod words;
 
 use proto::{
-    Actor, BlobId, FileUploaded, MarkerId, NodeId, OnConflict, Path, RequestId, Sequence, Sha256Digest, SpaceId,
-    SpaceName, VersionId,
+    Actor, BlobId, FileUploaded, Layout, MarkerId, NodeId, OnConflict, Path, RequestId, Sequence, Sha256Digest,
+    SpaceId, SpaceName, VersionId,
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -102,6 +102,8 @@ pub(crate) struct Stored {
     pub(crate) node: NodeId,
     /// That node's marker.
     pub(crate) marker_id: MarkerId,
+    /// The nodes that shall hold it; none: all.
+    pub(crate) targets: Option<Vec<NodeId>>,
 }
 
 // === impl NewFile ===
@@ -122,6 +124,7 @@ impl NewFile {
             modified_at: self.modified_at,
             node: stored.node,
             marker_id: stored.marker_id,
+            targets: stored.targets,
             if_version: self.if_version,
             on_conflict: self.on_conflict,
             instant: false,
@@ -184,8 +187,8 @@ impl NewFile {
 // === impl Stored ===
 
 impl Stored {
-    /// What an upload wrote.
-    pub(crate) fn new(blob_id: BlobId, written: &blobs::Written) -> Self {
+    /// What an upload wrote, to be copied to where the layout says.
+    pub(crate) fn new(blob_id: BlobId, written: &blobs::Written, layout: &Layout) -> Self {
         Self {
             blob_id,
             size_bytes: written.size_bytes,
@@ -194,6 +197,7 @@ impl Stored {
             slice_bytes: written.slice_bytes,
             node: written.node.clone(),
             marker_id: written.marker_id,
+            targets: layout.named_targets(blob_id),
         }
     }
 
@@ -208,6 +212,7 @@ impl Stored {
             node: blob.origin_node.clone(),
             // Says nothing new: an instant upload registers no replica.
             marker_id: MarkerId::new(Uuid::nil()),
+            targets: None,
         }
     }
 
@@ -221,6 +226,7 @@ impl Stored {
             slice_bytes: None,
             node: "nowhere".parse().expect("the word has a node id's form"),
             marker_id: MarkerId::new(Uuid::nil()),
+            targets: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use blobs::{ObjectMeta, PartRecord, Progress};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use journal::{Bucket, BucketName, Entry};
-use proto::{BlobId, Event, Fact, Fingerprint, RULES, SLICE_BYTES};
+use proto::{BlobId, Event, Fact, Fingerprint, SLICE_BYTES};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -162,10 +162,12 @@ impl Files {
             .into_iter()
             .map(|(_, entry)| serde_json::from_slice(&entry.value).map_err(Error::internal))
             .collect();
-        let written = self.ready()?.nodes.finish_resumable(&session.upload, &records?).await?;
+        let nodes = &self.ready()?.nodes;
+        let written = nodes.finish_resumable(&session.upload, &records?).await?;
         let file = &session.file;
-        let uploaded = file.uploaded(session.space_id, Stored::new(session.upload.blob_id(), &written));
-        let fingerprint = Fingerprint::of_upload(&uploaded);
+        let uploaded =
+            file.uploaded(session.space_id, Stored::new(session.upload.blob_id(), &written, &nodes.layout()));
+        let (fingerprint, fact) = (Fingerprint::of_upload(&uploaded), Fact::FileUploaded(uploaded.clone()));
         let event = Event {
             id: session.event_id,
             source: SOURCE.to_owned(),
@@ -173,8 +175,8 @@ impl Files {
             actor: file.author.actor.clone(),
             request_id: file.author.request_id.clone(),
             fingerprint: Some(fingerprint),
-            rules: RULES,
-            fact: Fact::FileUploaded(uploaded.clone()),
+            rules: fact.rules(),
+            fact,
         };
         let may_be_rejected = file.may_be_rejected();
         self.publish(publish::Upload { event, uploaded, fingerprint, written, may_be_rejected }).await

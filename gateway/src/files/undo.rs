@@ -152,6 +152,7 @@ impl Files {
             | Fact::ReplicationParked(_)
             | Fact::NodeWiped(_)
             | Fact::NodeRetired(_)
+            | Fact::PlacementChanged(_)
             | Fact::ReplicaLost(_)
             | Fact::ReplicationRedriven(_) => Ok(not("it is no user's change")),
         }

@@ -7,7 +7,7 @@ use blobs::{Expected, ObjectMeta};
 use bytes::Bytes;
 use catalog::{BlobRow, Outcome, ReceiptRow};
 use futures::{Stream, StreamExt as _};
-use proto::{BlobId, Event, EventId, Fact, FileUploaded, Fingerprint, RULES, Sha256Digest, SpaceId};
+use proto::{BlobId, Event, EventId, Fact, FileUploaded, Fingerprint, Sha256Digest, SpaceId};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
@@ -270,8 +270,9 @@ impl Writing {
             Sink::Node { blob_id, upload } => {
                 let expected = Expected { size_bytes: file.size_bytes, sha256: file.sha256 };
                 let written = upload.finish_if(expected).await?;
-                let uploaded = file.uploaded(space_id, Stored::new(blob_id, &written));
-                let fingerprint = Fingerprint::of_upload(&uploaded);
+                let layout = files.ready()?.nodes.layout();
+                let uploaded = file.uploaded(space_id, Stored::new(blob_id, &written, &layout));
+                let (fingerprint, fact) = (Fingerprint::of_upload(&uploaded), Fact::FileUploaded(uploaded.clone()));
                 let event = Event {
                     id: event_id,
                     source: SOURCE.to_owned(),
@@ -279,8 +280,8 @@ impl Writing {
                     actor: file.author.actor.clone(),
                     request_id: file.author.request_id.clone(),
                     fingerprint: Some(fingerprint),
-                    rules: RULES,
-                    fact: Fact::FileUploaded(uploaded.clone()),
+                    rules: fact.rules(),
+                    fact,
                 };
                 let may_be_rejected = file.may_be_rejected();
                 let upload = publish::Upload { event, uploaded, fingerprint, written, may_be_rejected };
@@ -354,6 +355,7 @@ mod tests {
             slice_bytes: None,
             node: "node-b".parse::<NodeId>().unwrap(),
             marker_id: MarkerId::new(Uuid::from_u128(3)),
+            targets: Some(vec!["node-c".parse().unwrap()]),
         };
         let first = Fingerprint::of_upload(&file.uploaded(space_id, stored));
         assert_eq!(fingerprint_of(&file, space_id, 3, sha256), first);

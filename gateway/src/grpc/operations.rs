@@ -2,6 +2,7 @@
 
 mod audit;
 mod ops;
+mod placement;
 
 use proto::v1;
 use tonic::{Request, Response, Status};
@@ -78,5 +79,19 @@ impl v1::operations_server::Operations for Service {
         request: Request<v1::RetireNodeRequest>,
     ) -> Result<Response<v1::RetireNodeResponse>, Status> {
         Ok(Response::new(self.retire(request.into_inner()).await?))
+    }
+
+    async fn get_placement(
+        &self,
+        request: Request<v1::GetPlacementRequest>,
+    ) -> Result<Response<v1::GetPlacementResponse>, Status> {
+        Ok(Response::new(self.placement(&request.into_inner()).await?))
+    }
+
+    async fn set_placement(
+        &self,
+        request: Request<v1::SetPlacementRequest>,
+    ) -> Result<Response<v1::SetPlacementResponse>, Status> {
+        Ok(Response::new(self.place(&request.into_inner()).await?))
     }
 }

@@ -67,6 +67,10 @@ pub struct FileUploaded {
     pub node: NodeId,
     /// That node's marker at the time.
     pub marker_id: MarkerId,
+    /// The nodes that shall hold it, as the gateway worked out from the placement; none: every node of the cluster. Its
+    /// first copy may be on another one, when these did not take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<Vec<NodeId>>,
     /// Applies only if this is the file's current version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_version: Option<VersionId>,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::LARGE_BLOB_BYTES;
-use crate::{BlobId, EventId, MarkerId, NodeId, Sha256Digest, SpaceId};
+use crate::{BlobId, EventId, MarkerId, NodeId, Placement, Sha256Digest, SpaceId};
 
 /// See [`Fact::NodeJoined`](crate::Fact::NodeJoined).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,15 @@ pub struct NodeRetired {
     pub node: NodeId,
     /// Its marker at the time.
     pub marker_id: MarkerId,
+}
+
+/// See [`Fact::PlacementChanged`](crate::Fact::PlacementChanged). It moves nothing by itself: uploads follow it, and what
+/// is on other nodes than it says is asked for where it should be ([`ReplicationRedriven`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlacementChanged {
+    /// All of it: what was said before does not count any more.
+    pub placement: Placement,
 }
 
 /// See [`Fact::ReplicaLost`](crate::Fact::ReplicaLost). The replicators of the node make the copies again, over what is

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use journal::{Error, Refill, Replay, Saved};
-use proto::{BlobId, DecodeError, Event, Fact, Recorded};
+use journal::{Disk, Error, Refill, Replay, Saved};
+use proto::{BlobId, DecodeError, Event, Fact, FileUploaded, Recorded};
 use runtime::config::{byte_size, duration};
 use tokio::time::Instant;
 
@@ -38,6 +38,7 @@ pub(super) enum End {
 /// One pass.
 pub(super) struct Pass<'a> {
     refiller: &'a Refiller,
+    disk: Disk,
     refill: Refill,
     revision: u64,
     erased: HashSet<BlobId>,
@@ -47,7 +48,8 @@ pub(super) struct Pass<'a> {
     taken: u64,
     /// The events whose blobs are not brought to their end.
     open: BTreeSet<u64>,
-    running: FuturesUnordered<BoxFuture<'a, (u64, u64, Fate)>>,
+    /// The blobs of one event each, with their lengths.
+    running: FuturesUnordered<BoxFuture<'a, (u64, Vec<(u64, Fate)>)>>,
     progress: Progress,
 }
 
@@ -62,10 +64,11 @@ struct Progress {
 }
 
 impl<'a> Pass<'a> {
-    pub(super) fn new(refiller: &'a Refiller, saved: Saved, erased: HashSet<BlobId>) -> Self {
+    pub(super) fn new(refiller: &'a Refiller, disk: Disk, saved: Saved, erased: HashSet<BlobId>) -> Self {
         let (now, from) = (Instant::now(), saved.refill.position);
         Self {
             refiller,
+            disk,
             taken: from,
             refill: saved.refill,
             revision: saved.revision,
@@ -101,7 +104,7 @@ impl<'a> Pass<'a> {
                     self.say();
                     save_at = Instant::now() + lane.settings.refill_save_within;
                 }
-                Some((n, bytes, fate)) = self.running.next(), if !self.running.is_empty() => self.end(n, bytes, fate),
+                Some((n, fates)) = self.running.next(), if !self.running.is_empty() => self.end(n, fates),
                 read = read(&mut replay), if self.queue.is_empty() && !replay.is_finished() => self.queue.extend(read?),
             }
         };
@@ -122,12 +125,16 @@ impl<'a> Pass<'a> {
             && let Some(recorded) = self.queue.pop_front()
         {
             let n = recorded.n;
-            if let Some(job) = self.job(&recorded)? {
+            let jobs = self.jobs(&recorded)?;
+            if !jobs.is_empty() {
                 let refiller = self.refiller;
                 self.open.insert(n);
                 self.running.push(Box::pin(async move {
-                    let fate = refiller.bring(&job).await;
-                    (n, job.blob.size_bytes, fate)
+                    let mut fates = Vec::with_capacity(jobs.len());
+                    for job in jobs {
+                        fates.push((job.blob.size_bytes, refiller.bring(&job).await));
+                    }
+                    (n, fates)
                 }));
             }
             self.taken = n;
@@ -135,43 +142,64 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// The copy that an event asks for in a refill. The node may have taken the upload itself, on its old disk.
-    fn job(&mut self, recorded: &Recorded) -> Result<Option<Job>, DecodeError> {
-        let lane = &self.refiller.lane;
+    /// The copies that an event asks for in a refill: all that the fold has made pending with the event that says that the
+    /// disk is new. The node may have taken an upload itself, on its old disk.
+    fn jobs(&mut self, recorded: &Recorded) -> Result<Vec<Job>, DecodeError> {
+        let (lane, n) = (&self.refiller.lane, recorded.n);
         let event: Event = match recorded.decode() {
             Ok(event) => event,
             // It asks for nothing: the fold keeps the record.
-            Err(DecodeError::Undecodable { .. }) => return Ok(None),
+            Err(DecodeError::Undecodable { .. }) => return Ok(Vec::new()),
             Err(unknown) => return Err(unknown),
         };
-        let Fact::FileUploaded(uploaded) = &event.fact else { return Ok(None) };
-        if uploaded.instant {
-            return Ok(None);
-        }
-        if self.erased.contains(&uploaded.blob_id) {
-            self.progress.erased += 1;
-            return Ok(None);
-        }
-        Ok(Some(Job {
-            // Who asks is the event that says that the disk is new.
-            cause: self.refill.cause,
-            ..Job::of_upload(&event, uploaded, recorded.n, &lane.target, &lane.node_ids)
-        }))
+        let mut jobs = match &event.fact {
+            Fact::FileUploaded(uploaded) if self.takes(n, uploaded) => {
+                vec![Job::of_upload(&event, uploaded, n, &lane.target, &lane.node_ids)]
+            }
+            Fact::ReplicationRedriven(redriven) if redriven.node == lane.target && n > self.disk.joined => {
+                let of = |wanted| Job::of_wanted(wanted, n, &lane.target, &lane.node_ids);
+                redriven.replicas.iter().map(of).collect()
+            }
+            _ => Vec::new(),
+        };
+        let asked = jobs.len();
+        jobs.retain(|job| !self.erased.contains(&job.blob.blob_id));
+        self.progress.erased += (asked - jobs.len()) as u64;
+        // Who asks is the event that says that the disk is new.
+        jobs.iter_mut().for_each(|job| job.cause = self.refill.cause);
+        Ok(jobs)
     }
 
-    fn end(&mut self, n: u64, bytes: u64, fate: Fate) {
-        match fate {
-            // Still open: whoever goes on looks at it again.
-            Fate::Left => return,
-            Fate::Copied => {
-                self.refill.blobs_copied += 1;
-                self.refill.bytes_copied += bytes;
-            }
-            Fate::Found => self.progress.found += 1,
-            Fate::Erased => self.progress.erased += 1,
-            Fate::Parked => self.progress.parked += 1,
+    /// Whether the node was to hold what an upload brought.
+    fn takes(&self, n: u64, uploaded: &FileUploaded) -> bool {
+        let target = &self.refiller.lane.target;
+        if uploaded.instant {
+            return false;
         }
-        self.open.remove(&n);
+        if n < self.disk.joined {
+            return self.disk.takes_earlier;
+        }
+        uploaded.node == *target || uploaded.targets.as_ref().is_none_or(|targets| targets.contains(target))
+    }
+
+    fn end(&mut self, n: u64, fates: Vec<(u64, Fate)>) {
+        let mut is_done = true;
+        for (bytes, fate) in fates {
+            match fate {
+                // Still open: whoever goes on looks at it again.
+                Fate::Left => is_done = false,
+                Fate::Copied => {
+                    self.refill.blobs_copied += 1;
+                    self.refill.bytes_copied += bytes;
+                }
+                Fate::Found => self.progress.found += 1,
+                Fate::Erased => self.progress.erased += 1,
+                Fate::Parked => self.progress.parked += 1,
+            }
+        }
+        if is_done {
+            self.open.remove(&n);
+        }
     }
 
     /// Writes down how far it is; false when another refill has taken the place of this one.

@@ -148,6 +148,7 @@ impl Log {
             modified_at: None,
             node: "node-a".parse()?,
             marker_id: marker(cluster, "node-a").await?,
+            targets: None,
             if_version: None,
             on_conflict: OnConflict::Overwrite,
             instant: false,

@@ -68,6 +68,20 @@ pub(crate) fn retired(answer: &v1::RetireNodeResponse) -> String {
     })
 }
 
+/// Where blobs are.
+pub(crate) fn placement(placement: &v1::Placement) -> String {
+    let node = |node: &v1::PlacementNode| PlacementNode {
+        node: node.node.clone(),
+        weight: node.weight,
+        zone: node.zone.clone(),
+    };
+    line(&Placement {
+        copies: placement.copies,
+        nodes: placement.nodes.iter().map(node).collect(),
+        sequence: &placement.sequence,
+    })
+}
+
 fn explained_replica(one: &v1::ExplainedReplica) -> ExplainedReplica<'_> {
     ExplainedReplica { replica: one.replica.as_ref().map(replica), explanation: &one.explanation }
 }
@@ -186,6 +200,20 @@ struct Explained<'a> {
 struct ExplainedReplica<'a> {
     replica: Option<Replica<'a>>,
     explanation: &'a str,
+}
+
+#[derive(Serialize)]
+struct Placement<'a> {
+    copies: u32,
+    nodes: Vec<PlacementNode>,
+    sequence: &'a str,
+}
+
+#[derive(Serialize)]
+struct PlacementNode {
+    node: String,
+    weight: u32,
+    zone: String,
 }
 
 #[derive(Serialize)]

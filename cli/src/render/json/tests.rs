@@ -90,6 +90,11 @@ fn explanations() {
 }
 
 #[test]
+fn placements() {
+    insta::assert_snapshot!(placement(&samples::placement()));
+}
+
+#[test]
 fn retired_nodes() {
     insta::assert_snapshot!(retired(&samples::retired()));
 }

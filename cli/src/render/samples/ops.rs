@@ -85,3 +85,10 @@ pub(in crate::render) fn explained() -> v1::ExplainResponse {
 pub(in crate::render) fn retired() -> v1::RetireNodeResponse {
     v1::RetireNodeResponse { sequence: sequence(50), ..v1::RetireNodeResponse::default() }
 }
+
+pub(in crate::render) fn placement() -> v1::Placement {
+    let node =
+        |node: &str, weight, zone: &str| v1::PlacementNode { node: node.to_owned(), weight, zone: zone.to_owned() };
+    let nodes = vec![node("node-a", 3, "north"), node("node-b", 1, "north"), node("node-c", 1, "")];
+    v1::Placement { copies: 2, nodes, sequence: sequence(12) }
+}

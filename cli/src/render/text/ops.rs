@@ -74,6 +74,21 @@ fn refill(node: &v1::Node) -> Option<String> {
     Some(format!("{name} is filled since {since}: event {position} of {until}, {blobs} copied ({bytes}){eta}\n"))
 }
 
+/// On how many nodes, and on which rather than others.
+pub(crate) fn placement(placement: &v1::Placement) -> String {
+    let nodes = count(placement.nodes.len() as u64, "node", "nodes");
+    let since = match number(&placement.sequence) {
+        n if n.is_empty() => String::new(),
+        n => format!(", since event {n}"),
+    };
+    let copies = match placement.copies {
+        0 => format!("each file is on every one of {nodes}{since}"),
+        copies => format!("each file is on {copies} of {nodes}{since}"),
+    };
+    let rows = placement.nodes.iter().map(|node| [node.node.clone(), node.weight.to_string(), node.zone.clone()]);
+    format!("{copies}\n\n{}", table(["NODE", "WEIGHT", "ZONE"], rows, &[1]))
+}
+
 /// What was given up, as a table.
 pub(crate) fn parked(replicas: &[v1::ParkedReplica]) -> String {
     if replicas.is_empty() {

@@ -147,3 +147,9 @@ fn audits() {
     let found: String = samples::findings().iter().map(finding).collect();
     insta::assert_snapshot!(found + &audited(&samples::audited()));
 }
+
+#[test]
+fn placements() {
+    let untouched = v1::Placement { copies: 0, sequence: String::new(), ..samples::placement() };
+    insta::assert_snapshot!(placement(&samples::placement()) + "\n" + &placement(&untouched));
+}

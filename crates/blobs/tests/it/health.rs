@@ -84,14 +84,14 @@ async fn an_unhealthy_node_is_ranked_last(cluster: Cluster) {
     let blobs: Vec<BlobId> = (0..50).map(|_| cluster.blob()).collect();
     let ranked = |nodes: &Nodes, blob| nodes.ranked(blob).iter().map(|node| node.id().clone()).collect::<Vec<_>>();
     for blob in &blobs {
-        assert_eq!(ranked(&nodes, *blob), blobs::rank(*blob, &ids));
+        assert_eq!(ranked(&nodes, *blob), Placement::default().order(*blob, &ids));
     }
     cluster.proxies[0].down();
     while nodes.all()[0].state().is_healthy() {
         let _ = nodes.all()[0].head("key").await;
     }
     for blob in &blobs {
-        let mut expected = blobs::rank(*blob, &ids);
+        let mut expected = Placement::default().order(*blob, &ids);
         expected.retain(|id| *id != ids[0]);
         expected.push(ids[0].clone());
         assert_eq!(ranked(&nodes, *blob), expected);

@@ -3,10 +3,13 @@
 mod blobs;
 mod tree;
 
-use fold::rows::{NodeRow, ReceiptRow};
+use fold::rows::{NodeRow, PlacementRow, ReceiptRow};
 use fold::{Key, View};
-use proto::{BlobId, EventId, FileId, FolderId, MarkerId, NodeId, Path, Segment, SpaceId, SpaceName, VersionId};
+use proto::{
+    BlobId, EventId, FileId, FolderId, MarkerId, NodeId, Path, Placement, Segment, SpaceId, SpaceName, VersionId,
+};
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Writer, bounded};
@@ -99,6 +102,12 @@ async fn load_all(conn: &mut PgConnection, mut wanted: Wanted, view: &mut View) 
 }
 
 async fn load_nodes(conn: &mut PgConnection, view: &mut View) -> Result<(), Error> {
+    let placement = sqlx::query!(r#"SELECT seq, rules AS "rules: Json<Placement>" FROM placement WHERE singleton"#)
+        .fetch_optional(&mut *conn)
+        .await?;
+    let placement = placement
+        .map(|row| Ok::<_, Error>(PlacementRow { seq: unsigned("placement", "seq", row.seq)?, placement: row.rules.0 }))
+        .transpose()?;
     let rows = sqlx::query!("SELECT node, marker_id, joined_seq, marker_seq FROM nodes").fetch_all(conn).await?;
     let rows: Result<Vec<NodeRow>, Error> = rows
         .into_iter()
@@ -111,7 +120,7 @@ async fn load_nodes(conn: &mut PgConnection, view: &mut View) -> Result<(), Erro
             })
         })
         .collect();
-    view.load_nodes(rows?);
+    view.load_nodes(rows?, placement.unwrap_or_default());
     Ok(())
 }
 

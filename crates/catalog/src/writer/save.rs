@@ -153,6 +153,9 @@ async fn save_rows(conn: &mut PgConnection, changes: &Changes) -> Result<(), sql
     if !changes.nodes.is_empty() {
         blobs::save_nodes(conn, &changes.nodes).await?;
     }
+    if let Some(placement) = &changes.placement {
+        blobs::save_placement(conn, placement).await?;
+    }
     if !changes.replicas.is_empty() {
         blobs::save_replicas(conn, &changes.replicas).await?;
     }

@@ -175,6 +175,7 @@ impl Journal {
             modified_at: Some(OffsetDateTime::UNIX_EPOCH),
             node: node("node-a"),
             marker_id: marker("node-a"),
+            targets: None,
             if_version: None,
             on_conflict,
             instant: false,

@@ -1,4 +1,5 @@
-//! NodeJoined: the node is there from now on, and every live blob shall be on it.
+//! NodeJoined: the node is there from now on. When blobs are on every node, every live one shall be on it; else what shall
+//! come to it is asked for by itself.
 
 use proto::NodeJoined;
 
@@ -12,7 +13,10 @@ pub(super) fn decide(view: &mut View, n: u64, joined: &NodeJoined) -> Result<Dec
     if view.nodes()?.contains_key(&joined.node) {
         return Err(Stop::Rejected("node_already_joined"));
     }
+    let is_everywhere = view.placement()?.placement.copies.is_none();
     view.put_node(NodeRow { node: joined.node.clone(), marker_id: joined.marker_id, joined_seq: n, marker_seq: n });
-    view.add_bulk(Bulk::Join { node: joined.node.clone(), seq: n });
+    if is_everywhere {
+        view.add_bulk(Bulk::Join { node: joined.node.clone(), seq: n });
+    }
     Ok(Decision::default())
 }

@@ -1,6 +1,6 @@
 //! Blobs, nodes, and blobs on nodes.
 
-use proto::{BlobId, MarkerId, NodeId, Sha256Digest, SpaceId};
+use proto::{BlobId, MarkerId, NodeId, Placement, Sha256Digest, SpaceId};
 use time::OffsetDateTime;
 
 /// How far a blob is on the way to its end.
@@ -58,6 +58,15 @@ pub struct NodeRow {
     pub joined_seq: u64,
     /// Sequence of the event that gave it its marker: its NodeJoined, or its last NodeWiped.
     pub marker_seq: u64,
+}
+
+/// How blobs are placed. There is one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PlacementRow {
+    /// Sequence of the PlacementChanged that said so.
+    pub seq: u64,
+    /// What it said; at first, every blob is on every node.
+    pub placement: Placement,
 }
 
 /// The state of a blob on a node. A pair without a row is not placed.

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use crate::View;
 use crate::changes::Bulk;
-use crate::rows::{BlobRow, EventRow, FolderRow, NameRow, NodeRow, SpaceRow, Target};
+use crate::rows::{BlobRow, EventRow, FolderRow, NameRow, NodeRow, PlacementRow, SpaceRow, Target};
 
 impl View {
     /// Adds a space with its root, or gives one another name: `before` is the row that this one replaces.
@@ -67,6 +67,11 @@ impl View {
     pub(crate) fn put_node(&mut self, row: NodeRow) {
         self.changed_nodes.push(row.node.clone());
         self.nodes.get_or_insert_default().insert(row.node.clone(), row);
+    }
+
+    pub(crate) fn put_placement(&mut self, row: PlacementRow) {
+        self.placement = row;
+        self.is_placement_changed = true;
     }
 
     /// The node is deleted by the [`Bulk::Retire`] that goes with this.

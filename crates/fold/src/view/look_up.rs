@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use proto::{BlobId, EventId, FileId, FolderId, NodeId, Segment, SpaceId, SpaceName, VersionId};
 
-use crate::rows::{BlobRow, FileRow, FolderRow, NameRow, NodeRow, ReceiptRow, ReplicaRow, SpaceRow, VersionRow};
+use crate::rows::{
+    BlobRow, FileRow, FolderRow, NameRow, NodeRow, PlacementRow, ReceiptRow, ReplicaRow, SpaceRow, VersionRow,
+};
 use crate::{Key, Missing, View};
 
 impl View {
@@ -16,6 +18,10 @@ impl View {
 
     pub(crate) fn nodes(&self) -> Result<&BTreeMap<NodeId, NodeRow>, Missing> {
         self.nodes.as_ref().ok_or_else(|| Missing(vec![Key::Nodes]))
+    }
+
+    pub(crate) fn placement(&self) -> Result<&PlacementRow, Missing> {
+        self.nodes().map(|_| &self.placement)
     }
 
     /// The space, also a deleted one.

@@ -38,6 +38,7 @@ pub(crate) enum Verb {
     Wipe,
     Retire,
     Join,
+    Place,
     CreateSpace,
     RenameSpace,
     DeleteSpace,
@@ -120,8 +121,8 @@ const VERBS: [Verb; 49] = {
         Garbage,
     ]
 };
-/// Rare, since not much happens in a space, or on a node, that is gone.
-const RARE: [Verb; 3] = [Verb::RenameSpace, Verb::DeleteSpace, Verb::Retire];
+/// Rare, since not much happens in a space, or on a node, that is gone; or to a node that joins when not all is placed on it.
+const RARE: [Verb; 4] = [Verb::RenameSpace, Verb::DeleteSpace, Verb::Retire, Verb::Place];
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     let verb = prop_oneof![40 => prop::sample::select(&VERBS[..]), 1 => prop::sample::select(&RARE[..])];
@@ -182,6 +183,7 @@ pub(crate) fn fact(world: &World, step: &Step) -> Option<Fact> {
         }
         Verb::Order => Fact::BlobErasureOrdered(BlobErasureOrdered { blob_ids: around.blobs(step.pick) }),
         Verb::Join | Verb::Wipe | Verb::Retire => around.of_disk(),
+        Verb::Place => around.of_placement(),
         Verb::Stored | Verb::Parked | Verb::Lost | Verb::Redrive | Verb::Erase => around.of_node(),
         Verb::RenameSpace | Verb::DeleteSpace | Verb::CreateFolder => around.of_space(),
         Verb::Delete | Verb::DeleteFolder | Verb::Undelete | Verb::Move | Verb::Copy | Verb::Restore => {
@@ -261,6 +263,7 @@ impl<'a> Around<'a> {
             space,
             if_version: self.if_version(self.step.path),
             on_conflict: self.step.on_conflict,
+            targets: self.targets(),
             ..self.world.upload(self.step.path)
         }
     }

@@ -95,6 +95,7 @@ impl Journal {
             modified_at: None,
             node: node("node-a"),
             marker_id: marker("node-a"),
+            targets: None,
             if_version: None,
             on_conflict: OnConflict::Overwrite,
             instant: false,

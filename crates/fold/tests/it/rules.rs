@@ -6,6 +6,7 @@ mod erasure;
 mod folders;
 mod moves;
 mod nodes;
+mod placement;
 mod retention;
 mod spaces;
 mod uploads;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use fold::rows::{
-    BlobRow, BlobState, EventRow, FileRow, FolderRow, NameRow, NodeRow, Outcome, ReceiptRow, ReplicaRow, ReplicaState,
-    SpaceRow, Target, VersionRow,
+    BlobRow, BlobState, EventRow, FileRow, FolderRow, NameRow, NodeRow, Outcome, PlacementRow, ReceiptRow, ReplicaRow,
+    ReplicaState, SpaceRow, Target, VersionRow,
 };
 use fold::{Bulk, Changes, Input, Key, View};
 use proto::{BlobId, DecodeError, EventId, FileId, FolderId, NodeId, Path, Recorded, Segment, SpaceId, VersionId};
@@ -18,6 +18,7 @@ pub(crate) struct Store {
     pub(crate) versions: BTreeMap<VersionId, VersionRow>,
     pub(crate) blobs: BTreeMap<BlobId, BlobRow>,
     pub(crate) nodes: BTreeMap<NodeId, NodeRow>,
+    pub(crate) placement: PlacementRow,
     pub(crate) replicas: BTreeMap<(BlobId, NodeId), ReplicaRow>,
     pub(crate) receipts: BTreeMap<EventId, ReceiptRow>,
     pub(crate) events: Vec<EventRow>,
@@ -125,7 +126,7 @@ impl Store {
 
     fn load(&self, key: &Key, view: &mut View) {
         match key {
-            Key::Nodes => view.load_nodes(self.nodes.values().cloned()),
+            Key::Nodes => view.load_nodes(self.nodes.values().cloned(), self.placement.clone()),
             Key::Space(id) => view.spaces.load(*id, self.spaces.get(id).cloned()),
             Key::SpaceName(name) => {
                 let row = self.spaces.values().find(|row| row.name == *name && row.deleted_seq.is_none()).cloned();
@@ -182,6 +183,7 @@ impl Store {
         self.files.extend(changes.files.into_iter().map(|row| (row.file_id, row)));
         self.versions.extend(changes.versions.into_iter().map(|row| (row.version_id, row)));
         self.blobs.extend(changes.blobs.into_iter().map(|row| (row.blob_id, row)));
+        self.placement = changes.placement.unwrap_or(self.placement.clone());
         self.nodes.extend(changes.nodes.into_iter().map(|row| (row.node.clone(), row)));
         self.replicas.extend(changes.replicas.into_iter().map(|row| ((row.blob_id, row.node.clone()), row)));
         for row in changes.receipts {

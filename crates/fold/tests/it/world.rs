@@ -110,6 +110,7 @@ impl World {
             modified_at: None,
             node: "node-a".parse().unwrap(),
             marker_id: marker("node-a"),
+            targets: None,
             if_version: None,
             on_conflict: OnConflict::Overwrite,
             instant: false,

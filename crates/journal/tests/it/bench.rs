@@ -117,6 +117,7 @@ pub(crate) fn upload(ids: &Ids, size_bytes: u64) -> Event {
         modified_at: None,
         node: node(),
         marker_id: MarkerId::new(ids.v4()),
+        targets: None,
         if_version: None,
         on_conflict: OnConflict::Overwrite,
         instant: false,

@@ -36,22 +36,22 @@ async fn disks_follow_the_journal() -> Result<()> {
     assert_eq!(markers.get(&node()).await, None);
     let [first, second] = [(); 2].map(|()| MarkerId::new(bench.ids.v4()));
     journal.publish(&bench.upload(1)).await?;
-    let joined = NodeJoined { node: node(), marker_id: first, endpoint: "http://a".to_owned(), bucket: "b".to_owned() };
-    let since = journal.publish(&event(&bench, Fact::NodeJoined(joined))).await?.n;
+    let fact = NodeJoined { node: node(), marker_id: first, endpoint: "http://a".to_owned(), bucket: "b".to_owned() };
+    let joined = journal.publish(&event(&bench, Fact::NodeJoined(fact))).await?.n;
     journal.publish(&bench.upload(2)).await?;
     assert_eq!(markers.other(&node(), second).await, None, "what is not known yet is no objection");
     markers.refresh().await?;
-    assert_eq!(markers.get(&node()).await, Some(Disk { marker_id: first, since }));
+    assert_eq!(markers.get(&node()).await, Some(Disk { marker_id: first, since: joined, joined, takes_earlier: true }));
     assert_eq!(markers.other(&node(), second).await, Some(first));
 
     let wiped = NodeWiped { node: node(), old_marker_id: first, marker_id: second };
     let since = journal.publish(&event(&bench, Fact::NodeWiped(wiped))).await?.n;
     // Asked before an objection is made.
     assert_eq!(markers.judge()(node(), second).await, None);
-    assert_eq!(markers.get(&node()).await, Some(Disk { marker_id: second, since }));
+    assert_eq!(markers.get(&node()).await, Some(Disk { marker_id: second, since, joined, takes_earlier: true }));
     let later = Markers::new(journal);
     later.refresh().await?;
-    assert_eq!(later.get(&node()).await, Some(Disk { marker_id: second, since }));
+    assert_eq!(later.get(&node()).await, Some(Disk { marker_id: second, since, joined, takes_earlier: true }));
     Ok(())
 }
 

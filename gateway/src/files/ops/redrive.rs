@@ -2,7 +2,7 @@
 
 use catalog::Wanted;
 use proto::{
-    Actor, BlobErasureOrdered, BlobId, Event, Fact, NodeId, RULES, ReplicationRedriven, Sequence, SpaceId, WantedCopy,
+    Actor, BlobErasureOrdered, BlobId, Event, Fact, NodeId, ReplicationRedriven, Sequence, SpaceId, WantedCopy,
 };
 
 use crate::error::{Code, Error, Result};
@@ -77,20 +77,29 @@ impl Files {
         loop {
             let page = self.catalog().open_copies(node, what, after.as_ref(), COPIES_AT_ONCE).await?;
             after = page.last().cloned();
-            self.ask_for_copies(node, page, done).await?;
+            let copies = page.into_iter().map(|wanted| wanted.copy).collect();
+            let (replicas, at) = self.ask_for_copies(node, copies).await?;
+            done.replicas += replicas;
+            done.at = at.or(done.at);
             if after.is_none() {
                 return Ok(());
             }
         }
     }
 
-    async fn ask_for_copies(&self, node: &NodeId, wanted: Vec<Wanted>, done: &mut Redriven) -> Result<()> {
-        for replicas in copies_per_event(wanted.into_iter().map(|wanted| wanted.copy).collect()) {
-            done.replicas += replicas.len() as u64;
+    /// Asks for copies on a node; how many, and with which event the last of them.
+    pub(in crate::files) async fn ask_for_copies(
+        &self,
+        node: &NodeId,
+        copies: Vec<WantedCopy>,
+    ) -> Result<(u64, Option<Sequence>)> {
+        let (mut asked, mut at) = (0, None);
+        for replicas in copies_per_event(copies) {
+            asked += replicas.len() as u64;
             let fact = Fact::ReplicationRedriven(ReplicationRedriven { node: node.clone(), replicas });
-            done.at = Some(self.ask_again(fact).await?);
+            at = Some(self.ask_again(fact).await?);
         }
-        Ok(())
+        Ok((asked, at))
     }
 
     /// Publishes without waiting for the catalog: many of these follow each other, and the fold may refuse each of their
@@ -105,7 +114,7 @@ impl Files {
             actor: asked.author.actor,
             request_id: None,
             fingerprint: None,
-            rules: RULES,
+            rules: fact.rules(),
             fact,
         };
         let published = self.ready()?.journal.publish(&event).await.map_err(|error| publish::stopped(&error))?;

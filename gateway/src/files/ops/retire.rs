@@ -42,7 +42,8 @@ impl Files {
         let opened = self.ready()?;
         // Uploads that the catalog has not come to yet may be on that node alone.
         self.reach(Some(self.sequence(opened.journal.head().await?.n)?)).await?;
-        let joined = self.catalog().joined().await?;
+        let cluster = self.catalog().cluster().await?;
+        let joined = &cluster.nodes;
         let Some(row) = joined.iter().find(|row| row.node == *node) else {
             return self.retired_before(opened, node).await;
         };
@@ -61,15 +62,27 @@ impl Files {
             .filter(|other| other.id() != node && other.state().is_healthy())
             .map(|other| other.id().clone())
             .collect();
-        let held = self.catalog().held_only_by(node, &others).await?;
-        let blobs = held.only_there + held.pending_elsewhere;
+        self.take_layout(&cluster);
+        let (blobs, waiting_for) = self.not_yet_elsewhere(node, &others).await?;
         if blobs > 0 {
-            let waiting_for = Some(waiting(node, held));
-            return Ok(Retirement { at: None, waiting_for, blobs });
+            return Ok(Retirement { at: None, waiting_for: Some(waiting_for), blobs });
         }
         self.publish_retired(row).await?;
         opened.nodes.set_standing(node, Standing::Gone);
         self.retired_before(opened, node).await
+    }
+
+    /// How many blobs a node holds that are not where they shall be without it, and what that is called.
+    async fn not_yet_elsewhere(&self, node: &NodeId, others: &[NodeId]) -> Result<(u64, String)> {
+        let layout = self.ready()?.nodes.layout();
+        if layout.placement.copies.is_none() {
+            let held = self.catalog().held_only_by(node, others).await?;
+            return Ok((held.only_there + held.pending_elsewhere, waiting(node, held)));
+        }
+        // Rebalancing asks for the copies on the nodes that take its place.
+        let blobs = self.unsafe_without(node, &layout, others).await?;
+        let are = if blobs == 1 { "1 blob of it that is" } else { &format!("{blobs} blobs of it that are") };
+        Ok((blobs, format!("{are} not yet on all the nodes that shall hold them without it")))
     }
 
     async fn publish_retired(&self, row: &NodeRow) -> Result<()> {
@@ -126,7 +139,8 @@ impl Files {
 
     async fn look_at_standings(&self) -> Result<()> {
         let opened = self.ready()?;
-        let joined = self.catalog().joined().await?;
+        let cluster = self.catalog().cluster().await?;
+        let joined = &cluster.nodes;
         // A catalog that knows no node has only begun.
         if joined.is_empty() {
             return Ok(());
@@ -147,6 +161,7 @@ impl Files {
                 opened.nodes.set_standing(id, standing);
             }
         }
+        self.take_layout(&cluster);
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! Words from outside become ours, or an error that names what is wrong.
 
 use proto::{
-    Actor, BlobId, EventId, FileId, Item, NodeId, OnConflict, Path, RequestId, Sequence, Sha256Digest, SpaceName,
-    VersionId,
+    Actor, BlobId, EventId, FileId, Item, NodeId, NodeRule, OnConflict, Path, RequestId, Sequence, Sha256Digest,
+    SpaceName, VersionId,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -44,6 +44,14 @@ pub(crate) fn retention(keep_versions: Option<u32>, keep_days: Option<u32>) -> R
         return Err(Error::new(Code::RetentionInvalid, problem).fact("limit", MAX_KEEP_DAYS));
     }
     Ok(Retention { keep_versions, keep_days })
+}
+
+/// What is said of a node, or the client's mistake. A weight of 0 stands for 1, an empty zone for none.
+pub(crate) fn node_rule(weight: u32, zone: &str) -> Result<NodeRule> {
+    let invalid = |invalid: proto::Invalid| Error::invalid(Code::PlacementInvalid, &invalid);
+    let weight = weight.max(1).try_into().map_err(invalid)?;
+    let zone = if zone.is_empty() { None } else { Some(zone.parse().map_err(invalid)?) };
+    Ok(NodeRule { weight, zone })
 }
 
 /// A file's place, or the client's mistake.

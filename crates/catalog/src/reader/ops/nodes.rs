@@ -1,11 +1,21 @@
-//! The nodes of the cluster, and what would be gone with one of them.
+//! The nodes of the cluster, how blobs are placed on them, and what would be gone with one of them.
 
-use fold::rows::NodeRow;
-use proto::{MarkerId, NodeId};
+use fold::rows::{NodeRow, PlacementRow};
+use proto::{MarkerId, NodeId, Placement};
+use sqlx::types::Json;
 
 use crate::Error;
 use crate::reader::{Answer, Reader, Seen, seen};
 use crate::records::{unsigned, word};
+
+/// The nodes of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cluster {
+    /// By id.
+    pub nodes: Vec<NodeRow>,
+    /// How blobs are placed on them.
+    pub placement: PlacementRow,
+}
 
 /// What a node holds of live blobs that is not safe elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,26 +32,36 @@ pub struct Held {
 impl Reader {
     /// The nodes that are part of the cluster, by name.
     pub async fn joined(&self) -> Result<Vec<NodeRow>, Error> {
+        Ok(self.cluster().await?.nodes)
+    }
+
+    /// The nodes that are part of the cluster, by id, and how blobs are placed on them, in one snapshot.
+    pub async fn cluster(&self) -> Result<Cluster, Error> {
         self.read(|pool| async move {
             let rows = sqlx::query!(
-                "SELECT a.catalog_id, a.generation, n.node, n.marker_id, n.joined_seq, n.marker_seq
-                 FROM nodes AS n JOIN highwater.active AS a ON a.singleton ORDER BY n.node"
+                r#"SELECT a.catalog_id, a.generation, n.node, n.marker_id, n.joined_seq, n.marker_seq,
+                       p.seq AS "placement_seq?", p.rules AS "rules?: Json<Placement>"
+                   FROM nodes AS n
+                   JOIN highwater.active AS a ON a.singleton
+                   LEFT JOIN placement AS p ON p.singleton
+                   ORDER BY n.node"#
             )
             .fetch_all(&pool)
             .await?;
             let seen = rows.first().map(|row| seen!(row));
-            let nodes: Result<Vec<NodeRow>, Error> = rows
-                .into_iter()
-                .map(|row| {
-                    Ok(NodeRow {
-                        node: word("nodes", "node", &row.node)?,
-                        marker_id: MarkerId::new(row.marker_id),
-                        joined_seq: unsigned("nodes", "joined_seq", row.joined_seq)?,
-                        marker_seq: unsigned("nodes", "marker_seq", row.marker_seq)?,
-                    })
-                })
-                .collect();
-            Ok(Answer { seen, value: nodes? })
+            let (mut nodes, mut placement) = (Vec::with_capacity(rows.len()), PlacementRow::default());
+            for row in rows {
+                nodes.push(NodeRow {
+                    node: word("nodes", "node", &row.node)?,
+                    marker_id: MarkerId::new(row.marker_id),
+                    joined_seq: unsigned("nodes", "joined_seq", row.joined_seq)?,
+                    marker_seq: unsigned("nodes", "marker_seq", row.marker_seq)?,
+                });
+                if let (Some(seq), Some(rules)) = (row.placement_seq, row.rules) {
+                    placement = PlacementRow { seq: unsigned("placement", "seq", seq)?, placement: rules.0 };
+                }
+            }
+            Ok(Answer { seen, value: Cluster { nodes, placement } })
         })
         .await
     }

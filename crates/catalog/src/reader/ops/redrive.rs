@@ -142,9 +142,15 @@ impl Reader {
 }
 
 fn wanted(blob: BlobColumns, event_id: Uuid, source: Option<&str>, seq: i64) -> Result<Wanted, Error> {
-    let blob = fold::rows::BlobRow::try_from(blob)?;
     let source = source.map(|node| word("replicas", "node", node)).transpose()?;
-    let copy = WantedCopy {
+    Ok(Wanted { copy: wanted_copy(blob, event_id, source)?, seq: unsigned("replicas", "seq", seq)? })
+}
+
+/// The copy of a blob that event `event_id` brought, from a node that holds it or, when none is known, the one that took
+/// the upload.
+pub(super) fn wanted_copy(blob: BlobColumns, event_id: Uuid, source: Option<NodeId>) -> Result<WantedCopy, Error> {
+    let blob = fold::rows::BlobRow::try_from(blob)?;
+    Ok(WantedCopy {
         blob_id: blob.blob_id,
         size_bytes: blob.size_bytes,
         sha256: blob.sha256,
@@ -153,8 +159,7 @@ fn wanted(blob: BlobColumns, event_id: Uuid, source: Option<&str>, seq: i64) -> 
         space_id: blob.space_id,
         event_id: EventId::new(event_id),
         source: source.unwrap_or(blob.origin_node),
-    };
-    Ok(Wanted { copy, seq: unsigned("replicas", "seq", seq)? })
+    })
 }
 
 fn place(after: Option<&Wanted>) -> (i64, Uuid) {

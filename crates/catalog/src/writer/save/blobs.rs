@@ -1,9 +1,10 @@
 //! Versions, their content, and where it is.
 
 use fold::Bulk;
-use fold::rows::{BlobRow, NodeRow, ReplicaRow, VersionRow};
+use fold::rows::{BlobRow, NodeRow, PlacementRow, ReplicaRow, VersionRow};
 use proto::{BlobId, NodeId, VersionId};
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -79,6 +80,18 @@ pub(super) async fn save_nodes(conn: &mut PgConnection, rows: &[NodeRow]) -> Res
         &column(rows, |row| row.marker_id.uuid()),
         &column(rows, |row| number(row.joined_seq)),
         &column(rows, |row| number(row.marker_seq)),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn save_placement(conn: &mut PgConnection, row: &PlacementRow) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO placement AS t (seq, rules) VALUES ($1, $2)
+         ON CONFLICT (singleton) DO UPDATE SET seq = excluded.seq, rules = excluded.rules WHERE t.seq <= excluded.seq",
+        number(row.seq),
+        Json(&row.placement) as _,
     )
     .execute(conn)
     .await?;

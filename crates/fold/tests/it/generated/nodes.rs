@@ -1,8 +1,8 @@
 //! Steps about nodes, and about blobs on them.
 
 use proto::{
-    BlobErased, BlobId, ErasedBlob, Fact, NodeJoined, NodeRetired, NodeWiped, ReplicaLost, ReplicaStored,
-    ReplicationParked, ReplicationRedriven, StoredReplica,
+    BlobErased, BlobId, ErasedBlob, Fact, NodeId, NodeJoined, NodeRetired, NodeWiped, Placement, PlacementChanged,
+    ReplicaLost, ReplicaStored, ReplicationParked, ReplicationRedriven, StoredReplica,
 };
 
 use super::{Around, Verb};
@@ -20,6 +20,17 @@ impl Around<'_> {
                 Fact::NodeJoined(NodeJoined { node, marker_id: fresh, endpoint, bucket })
             }
         }
+    }
+
+    pub(super) fn of_placement(&self) -> Fact {
+        let copies = u32::from(self.step.condition).try_into().ok();
+        Fact::PlacementChanged(PlacementChanged { placement: Placement { copies, ..Placement::default() } })
+    }
+
+    /// Mostly all nodes.
+    pub(super) fn targets(&self) -> Option<Vec<NodeId>> {
+        let named = self.step.pick.is_multiple_of(4);
+        named.then(|| vec![self.step.node.parse().unwrap(), "node-b".parse().unwrap()])
     }
 
     pub(super) fn of_node(&self) -> Fact {
