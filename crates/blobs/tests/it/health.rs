@@ -4,7 +4,7 @@ use std::time::Duration;
 use blobs::{Config, Error, Health, MARKER_KEY, Marker, Nodes};
 use bytes::Bytes;
 use http::Method;
-use proto::{BlobId, ClusterId};
+use proto::{BlobId, ClusterId, Placement};
 use runtime::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
