@@ -11,9 +11,14 @@ CARGO = cargo
 # Where Cargo puts programs: CARGO_TARGET_DIR when it is set, else target/.
 BIN = $${CARGO_TARGET_DIR:-target}/debug
 RELEASE_BIN = $${CARGO_TARGET_DIR:-target}/release
-# The servers that `compose install` found or made, for tests that start one themselves.
+# The programs that `compose install` found or made, for tests that start one themselves.
 WITH_SERVERS = PATH="$$("$(BIN)/compose" path):$$PATH"
 DENY_VERSION = 0.20.2
+# Docker Compose is built for one check only: people may do without it, and CI not.
+FOR_TESTS = $${CI:+--also docker-compose}
+# What depends on the S3 nodes: their tests, what is interrupted in the middle of a transfer, uploads in parts.
+ON_NODES = nodes:: replication:: files::resume:: shutdown::the_gateway shutdown::a_second_signal \
+  shutdown::a_replicator on_minio
 
 .PHONY: help demo up test test-nodes build build-tests lint deny bench soak
 
@@ -22,7 +27,7 @@ help:
 	@echo "make up          start everything and stay in the foreground; Ctrl-C stops it, the data stay"
 	@echo "make test        all tests, on real servers; the S3 nodes are embedded ones"
 	@echo "make test-nodes  the tests that depend on the S3 nodes, on real MinIO"
-	@echo "make lint        formatting, clippy, documentation, the catalog's queries; all warnings are errors"
+	@echo "make lint        formatting, clippy, documentation, the .proto files, the catalog's queries; all warnings are errors"
 	@echo "make deny        licences, sources and banned crates (installs cargo-deny when it is missing)"
 	@echo "make bench       measure a release build beside its peers"
 	@echo "make soak        the kill test with 200 kills"
@@ -41,18 +46,19 @@ up: build
 	"$(BIN)/compose" up
 
 test: build-tests
-	NODES=embedded "$(BIN)/compose" install
+	NODES=embedded "$(BIN)/compose" install $(FOR_TESTS)
 	$(WITH_SERVERS) NODES=embedded $(CARGO) test --workspace -- --skip on_minio
 
 test-nodes: build-tests
 	NODES=minio "$(BIN)/compose" install
-	$(WITH_SERVERS) NODES=minio $(CARGO) test --workspace --test it -- nodes:: replication:: on_minio
+	$(WITH_SERVERS) NODES=minio $(CARGO) test --workspace --test it --test memory -- $(ON_NODES)
 
 lint: build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
-	NODES=embedded "$(BIN)/compose" install
+	NODES=embedded "$(BIN)/compose" install --also buf
+	$(WITH_SERVERS) buf lint proto
 	fresh=$$(mktemp -d) && $(WITH_SERVERS) "$(BIN)/compose" with-postgres crates/catalog/prepare.sh "$$fresh" \
 	  && diff -r "$$fresh" crates/catalog/.sqlx && rm -r "$$fresh"
 

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let files = ["highwater/v1/files.proto", "highwater/v1/operations.proto", "file_storage.proto"];
-    for file in files {
-        println!("cargo::rerun-if-changed={file}");
+    // The folder and not only the files named here: what they import counts, too.
+    for path in ["highwater", "file_storage.proto"] {
+        println!("cargo::rerun-if-changed={path}");
     }
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     let descriptors = protox::compile(files, ["."])?;

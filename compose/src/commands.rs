@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use runtime::program::EXIT_USAGE;
+use runtime::{ErrorLine, wants_json};
 
 use crate::control::Request;
+use crate::programs::Tool;
 use crate::{Install, NodeKind, Progress};
 
 mod postgres;
@@ -17,8 +20,27 @@ mod up;
 /// A command failed; standard error says why.
 const EXIT_FAILED: u8 = 1;
 
+const ABOUT: &str = "Runs Highwater and its servers as plain processes on this machine.";
+
+const AFTER_HELP: &str = "\
+Everything binds 127.0.0.1. Ports, from --port-base or HIGHWATER_PORT_BASE (7420) on:
+  +0  gateway
+  +1  NATS
+  +2  NATS, monitoring
+  +3  Postgres
+  +4  node-a, and the other nodes after it
+
+Exit codes:
+  0   done; for up: a clean stop
+  1   a command failed: standard error says why
+  64  a bad flag or value
+  70  a part of this program died
+
+With `ps --json` every program is one object a line on stdout, and an error is one object
+{code, reason, message} on stderr.";
+
 #[derive(Debug, Parser)]
-#[command(name = "compose", version, about = "Runs Highwater and its servers as plain processes on this machine.")]
+#[command(name = "compose", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 100)]
 struct Arguments {
     /// Where all data are kept
     #[arg(long, env = "HIGHWATER_DATA", default_value = "./.highwater", global = true, value_name = "DIR")]
@@ -69,7 +91,7 @@ enum Command {
     /// Show the whole story on data and ports of its own, then stop
     Demo(crate::demo::Options),
     /// Install the servers that are missing, after saying how
-    Install(Installation),
+    Install(ForTests),
     /// Print the folders of the servers' programs, to be put before PATH
     Path,
     /// Run a command with DATABASE_URL naming an empty database of a Postgres that lives as long as the command
@@ -92,16 +114,21 @@ pub(crate) struct Installation {
     pub(crate) nodes: NodeKind,
 }
 
+/// What may be installed, and what tests want besides.
+#[derive(Debug, Clone, clap::Args)]
+struct ForTests {
+    #[command(flatten)]
+    installation: Installation,
+    /// Also what only tests and checks use
+    #[arg(long, value_name = "PROGRAM,..", value_delimiter = ',', value_enum)]
+    also: Vec<Tool>,
+}
+
 /// Runs the command line and returns the exit code: 0, 1 for a failed command, 64 for a bad flag, 70 when a task died.
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
-            // Nothing is left to tell it to when standard output or error is closed.
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
+        Err(error) => return misused(&error),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -122,7 +149,8 @@ async fn run(arguments: Arguments) -> ExitCode {
         Command::WithPostgres(options) => return postgres::run(options).await,
         Command::Down => up::down(&root).await,
         Command::Reset => up::reset(&root).await,
-        Command::Ps { json } => table::ps(&root, json).await,
+        Command::Ps { json: false } => table::ps(&root).await,
+        Command::Ps { json: true } => return table::ps_as_json(&root).await,
         Command::Logs { name, lines, follow } => table::logs(&root, &name, lines, follow).await,
         Command::Install(options) => install(&options),
         Command::Path => path(),
@@ -143,12 +171,14 @@ async fn ask(root: &Path, request: Request) -> anyhow::Result<()> {
     crate::control::ask(root, &request).await.map(|_| ())
 }
 
-fn install(options: &Installation) -> anyhow::Result<()> {
+fn install(options: &ForTests) -> anyhow::Result<()> {
     let programs = crate::programs::Programs::new(&runtime::config::Environment::process());
-    crate::install::ensure(&programs, options.nodes, options.install, &Progress::stderr())?;
-    let minio = programs.minio().filter(|_| options.nodes != NodeKind::Embedded);
-    let found = [programs.nats_server(), programs.postgres(None).map(|bin| bin.join("postgres")), minio];
-    for program in found.iter().flatten() {
+    let ForTests { installation: Installation { install, nodes }, also } = options;
+    crate::install::ensure(&programs, *nodes, also, *install, &Progress::stderr())?;
+    let minio = programs.minio().filter(|_| *nodes != NodeKind::Embedded);
+    let servers = [programs.nats_server(), programs.postgres(None).map(|bin| bin.join("postgres")), minio];
+    let tools = also.iter().map(|tool| programs.tool(*tool));
+    for program in servers.into_iter().chain(tools).flatten() {
         Progress::stderr().say(format!("found {}", program.display()));
     }
     Ok(())
@@ -160,9 +190,30 @@ fn path() -> anyhow::Result<()> {
     let mut folders: Vec<PathBuf> =
         servers.iter().flatten().filter_map(|program| program.parent()).map(Path::to_path_buf).collect();
     folders.extend(programs.postgres(None));
+    // After the servers' own folders: what is better elsewhere must not be hidden by what was installed once.
+    folders.push(programs.installed_in());
     folders.dedup();
     println!("{}", std::env::join_paths(folders).context("join the folders")?.display());
     Ok(())
+}
+
+/// Says what is wrong with a command line; help and version are no mistake.
+fn misused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Nothing is left to tell it to when standard output is closed.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if wants_json(std::env::args_os()) {
+        ErrorLine::print_usage(error);
+    } else if error.kind() == ErrorKind::ValueValidation {
+        // The value may come from the environment of somebody who wrote no flag: the first line says it all.
+        Progress::stderr().say(error.render().to_string().lines().next().unwrap_or_default());
+    } else {
+        // Nor when standard error is closed.
+        let _ = error.print();
+    }
+    ExitCode::from(EXIT_USAGE)
 }
 
 /// Says why a command failed.

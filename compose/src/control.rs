@@ -58,6 +58,17 @@ enum Answer {
     Failed(String),
 }
 
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Nobody has the data directory.
+    #[error("nothing runs on {}: `compose up` (or `make up`) starts it", .0.display())]
+    NothingRuns(PathBuf),
+    /// The run did not do what it was asked for.
+    #[error("{0}")]
+    Refused(String),
+}
+
 /// The socket that `up` listens on.
 #[derive(Debug)]
 pub(crate) struct Control {
@@ -108,7 +119,7 @@ impl Control {
 /// Asks the run that has this data directory.
 pub(crate) async fn ask(root: &Path, request: &Request) -> anyhow::Result<Value> {
     let Some(holder) = data::holder(root) else {
-        bail!("nothing runs on {}: `compose up` (or `make up`) starts it", root.display());
+        bail!(Error::NothingRuns(root.to_path_buf()));
     };
     let path = std::fs::read_to_string(record_path(root)).with_context(|| format!("{holder} has no control socket"))?;
     let mut stream = UnixStream::connect(&path).await.with_context(|| format!("connect to {holder} over {path}"))?;
@@ -118,7 +129,7 @@ pub(crate) async fn ask(root: &Path, request: &Request) -> anyhow::Result<Value>
     let answer = read_line(&mut stream).await.with_context(|| format!("read the answer of {holder}"))?;
     match serde_json::from_str(&answer).with_context(|| format!("{holder} ended before it answered"))? {
         Answer::Done(value) => Ok(value),
-        Answer::Failed(reason) => bail!("{reason}"),
+        Answer::Failed(reason) => bail!(Error::Refused(reason)),
     }
 }
 

@@ -72,7 +72,7 @@ impl Data {
 
     /// Locked (shared) by every guard whose program may be running.
     pub(crate) fn lease(&self) -> PathBuf {
-        self.root.join("run/guards.lock")
+        lease_path(&self.root)
     }
 
     pub(crate) fn run(&self, name: &str) -> PathBuf {
@@ -130,6 +130,14 @@ pub(crate) fn holder(root: &Path) -> Option<String> {
     file.read_to_string(&mut text).ok()?;
     let (pid, program) = text.trim().split_once(' ')?;
     Some(format!("`{program}` (pid {pid})"))
+}
+
+/// Whether a runner or a guard has the directory.
+pub(crate) fn is_held(root: &Path) -> bool {
+    [lock_path(root), lease_path(root)].iter().any(|path| match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    })
 }
 
 /// Deletes everything that a run left in the directory. Refuses a directory that is not the runner's.
@@ -212,6 +220,10 @@ async fn lock(root: &Path) -> anyhow::Result<File> {
         tokio::time::sleep(Duration::from_millis(40)).await;
     }
     bail!("{} is in use by {}", root.display(), holder(root).unwrap_or_else(|| "another run".to_owned()))
+}
+
+fn lease_path(root: &Path) -> PathBuf {
+    root.join("run/guards.lock")
 }
 
 fn lock_path(root: &Path) -> PathBuf {

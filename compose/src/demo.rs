@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use runtime::shutdown::Shutdown;
 
 use crate::commands::{Installation, fail};
@@ -56,7 +56,10 @@ async fn tell(options: &Options, shutdown: &Shutdown) -> anyhow::Result<()> {
         .install(options.installation.install)
         .durability(Durability::Full)
         .progress(Progress::to(|line| Progress::stdout().say(format!("  {line}"))));
-    let stack = builder.prepare().await?;
+    let stack = tokio::select! {
+        prepared = builder.prepare() => prepared?,
+        () = shutdown.soft_cancelled() => bail!("it was interrupted"),
+    };
     let played = tokio::select! {
         played = play(&stack, options.large_mb) => played,
         () = shutdown.soft_cancelled() => Err(anyhow::anyhow!("it was interrupted")),

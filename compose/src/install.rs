@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::IsTerminal as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,11 +13,14 @@ use rustix::fs::FlockOperation;
 
 use crate::answer::tail;
 use crate::data::make_dir;
-use crate::programs::Programs;
+use crate::programs::{POSTGRES_MAJOR, Programs, Tool};
 use crate::{NodeKind, Progress};
 
 const NATS_PACKAGE: &str = "github.com/nats-io/nats-server/v2@v2.15.1";
 const MINIO_PACKAGE: &str = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c";
+const BUF_PACKAGE: &str = "github.com/bufbuild/buf/cmd/buf@v1.75.0";
+/// The newest that `go install` takes: later ones exclude or replace modules, which it refuses.
+const DOCKER_COMPOSE_PACKAGE: &str = "github.com/docker/compose/v2/cmd@v2.28.1";
 
 /// Whether missing programs are installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,41 +41,61 @@ pub struct Need {
     pub commands: Vec<Vec<String>>,
     /// How a person installs it, when there are no commands.
     pub hint: String,
-    /// The program that `go install` makes, to be put into the cache.
-    made_by_go: Option<&'static str>,
+    made_by_go: Option<MadeByGo>,
+}
+
+/// The program that `go install` makes, to be put into the cache.
+#[derive(Debug, Clone, Copy)]
+struct MadeByGo {
+    /// What Go calls it: the last folder of its package.
+    made: &'static str,
+    name: &'static str,
+}
+
+/// Who is asking, and whether somebody can answer.
+#[derive(Debug, Clone, Copy)]
+struct Caller {
+    is_root: bool,
+    has_terminal: bool,
 }
 
 impl FromStr for Install {
-    type Err = std::convert::Infallible;
+    type Err = anyhow::Error;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(if matches!(text, "no" | "0" | "false" | "never") { Self::No } else { Self::Yes })
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            // `make up INSTALL=` gives nothing, as it looks.
+            "" | "yes" | "1" | "true" => Ok(Self::Yes),
+            "no" | "0" | "false" => Ok(Self::No),
+            _ => bail!("it is yes or no (1 or 0, true or false)"),
+        }
     }
 }
 
-/// The programs that a run with such nodes needs and that are not there.
-pub(crate) fn missing(programs: &Programs, nodes: NodeKind) -> Vec<Need> {
-    let mut needs = Vec::new();
-    if programs.nats_server().is_none() {
-        needs.push(by_go(programs, "nats-server", NATS_PACKAGE, "nats-server 2.15.1 or newer"));
-    }
-    if programs.postgres(None).is_none() {
-        needs.push(postgres(programs));
-    }
-    if nodes == NodeKind::Minio && programs.minio().is_none() {
-        needs.push(by_go(programs, "minio", MINIO_PACKAGE, "minio"));
-    }
-    needs
-}
-
-/// Installs what is missing. Two runs at once, also from two clones, install it once.
+/// Installs what is missing of what a run with such nodes needs, and of the tools. Two runs at once, also from two
+/// clones, install it once.
 pub(crate) fn ensure(
     programs: &Programs,
     nodes: NodeKind,
+    tools: &[Tool],
     install: Install,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    let needs = missing(programs, nodes);
+    let has_terminal = std::io::stdin().is_terminal();
+    let caller = Caller { is_root: rustix::process::geteuid().is_root(), has_terminal };
+    ensure_for(caller, programs, nodes, tools, install, progress)
+}
+
+fn ensure_for(
+    caller: Caller,
+    programs: &Programs,
+    nodes: NodeKind,
+    tools: &[Tool],
+    install: Install,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let missing = || missing(caller, programs, nodes, tools);
+    let needs = missing();
     if needs.is_empty() {
         return Ok(());
     }
@@ -95,16 +118,37 @@ pub(crate) fn ensure(
     }
     let _lock = lock(programs.cache(), progress)?;
     // Another run may have installed it while this one waited.
-    for need in missing(programs, nodes) {
+    for need in missing() {
         run(programs, &need, progress)?;
     }
-    match missing(programs, nodes).first() {
+    match missing().first() {
         None => Ok(()),
         Some(need) => bail!("{} is still missing after its installation", need.program),
     }
 }
 
+fn missing(caller: Caller, programs: &Programs, nodes: NodeKind, tools: &[Tool]) -> Vec<Need> {
+    let mut needs = Vec::new();
+    if programs.nats_server().is_none() {
+        needs.push(by_go(programs, "nats-server", NATS_PACKAGE, "nats-server 2.15.1 or newer"));
+    }
+    if programs.postgres(None).is_none() {
+        needs.push(postgres(programs, caller));
+    }
+    if nodes == NodeKind::Minio && programs.minio().is_none() {
+        needs.push(by_go(programs, "minio", MINIO_PACKAGE, "minio"));
+    }
+    for tool in tools.iter().filter(|tool| programs.tool(**tool).is_none()) {
+        needs.push(match tool {
+            Tool::Buf => by_go(programs, "buf", BUF_PACKAGE, "buf 1.75.0 or newer"),
+            Tool::DockerCompose => by_go(programs, "docker-compose", DOCKER_COMPOSE_PACKAGE, "docker-compose 2"),
+        });
+    }
+    needs
+}
+
 fn by_go(programs: &Programs, name: &'static str, package: &str, what: &str) -> Need {
+    let made = if package.starts_with("github.com/docker/compose/") { "cmd" } else { name };
     let go = programs.on_path("go");
     let commands = match go {
         Some(_) => vec![words(&["go", "install", package])],
@@ -113,27 +157,21 @@ fn by_go(programs: &Programs, name: &'static str, package: &str, what: &str) -> 
     let hint = format!(
         "{what} is missing, and Go to build it is missing too: install Go (https://go.dev/doc/install), or put {name} on PATH"
     );
-    Need { program: what.to_owned(), commands, hint, made_by_go: Some(name) }
+    Need { program: what.to_owned(), commands, hint, made_by_go: Some(MadeByGo { made, name }) }
 }
 
-fn postgres(programs: &Programs) -> Need {
+fn postgres(programs: &Programs, caller: Caller) -> Need {
     let need = |commands: Vec<Vec<String>>, hint: &str| Need {
-        program: "postgres".to_owned(),
+        program: format!("postgres {POSTGRES_MAJOR} or newer"),
         commands,
         hint: hint.to_owned(),
         made_by_go: None,
     };
-    let is_debian = Path::new("/etc/debian_version").exists() && programs.on_path("apt-get").is_some();
-    if !is_debian {
+    if !programs.is_debian() {
         let brew = programs.on_path("brew").is_some() || cfg!(target_os = "macos");
-        return need(
-            Vec::new(),
-            if brew {
-                "postgres is missing: run `brew install postgresql@17`"
-            } else {
-                "postgres is missing: install the PostgreSQL server with this system's package manager"
-            },
-        );
+        let hint =
+            if brew { "run `brew install postgresql@17`" } else { "install it with this system's package manager" };
+        return need(Vec::new(), &format!("the PostgreSQL server {POSTGRES_MAJOR} or newer is missing: {hint}"));
     }
     let apt = |prefix: &[&str]| {
         ["update", "install --yes --no-install-recommends postgresql"]
@@ -146,14 +184,16 @@ fn postgres(programs: &Programs) -> Need {
             })
             .collect()
     };
-    if rustix::process::geteuid().is_root() {
+    if caller.is_root {
         return need(apt(&[]), "");
     }
     if programs.on_path("sudo").is_none() {
         return need(Vec::new(), "postgres is missing: run `apt-get install postgresql` as root");
     }
-    // Without a terminal sudo must not ask for a password: it works without one, or fails at once.
-    need(if std::io::stdin().is_terminal() { apt(&["sudo"]) } else { apt(&["sudo", "-n"]) }, "")
+    // Without a terminal sudo must not ask for a password: it works without one, or fails at once. It passes no variables
+    // on.
+    let sudo: &[&str] = if caller.has_terminal { &["sudo"] } else { &["sudo", "-n"] };
+    need(apt(&[sudo, &["env", "DEBIAN_FRONTEND=noninteractive"]].concat()), "")
 }
 
 fn run(programs: &Programs, need: &Need, progress: &Progress) -> anyhow::Result<()> {
@@ -165,8 +205,10 @@ fn run(programs: &Programs, need: &Need, progress: &Progress) -> anyhow::Result<
         let output = OpenOptions::new().create(true).append(true).mode(0o600).open(&log);
         let output = output.with_context(|| format!("open {}", log.display()))?;
         let errors = output.try_clone().context("share the log of the installation")?;
-        let mut child = Command::new(&command[0])
+        let program = programs.on_path(&command[0]).with_context(|| format!("no program {} on PATH", command[0]))?;
+        let mut child = Command::new(program)
             .args(&command[1..])
+            .env("PATH", programs.path()?)
             .env("DEBIAN_FRONTEND", "noninteractive")
             .env("GOBIN", &fresh)
             .stdin(Stdio::inherit())
@@ -190,16 +232,16 @@ fn run(programs: &Programs, need: &Need, progress: &Progress) -> anyhow::Result<
             bail!("`{line}` failed ({status}); the end of {}:\n{}", log.display(), tail(&log, 15));
         }
     }
-    if let Some(name) = need.made_by_go {
-        let made = programs.installed(name);
-        std::fs::rename(fresh.join(name), &made).with_context(|| format!("move {name} to {}", made.display()))?;
+    if let Some(MadeByGo { made, name }) = need.made_by_go {
+        let place = programs.installed(name);
+        std::fs::rename(fresh.join(made), &place).with_context(|| format!("move {made} to {}", place.display()))?;
     }
     Ok(())
 }
 
 fn lock(cache: &Path, progress: &Progress) -> anyhow::Result<File> {
     make_dir(&cache.join("bin"), 0o700)?;
-    let path: PathBuf = cache.join("install.lock");
+    let path = cache.join("install.lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let file = file.with_context(|| format!("open {}", path.display()))?;
     if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -214,36 +256,4 @@ fn words(list: &[&str]) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use runtime::config::Environment;
-
-    fn nothing_there(dir: &Path) -> Programs {
-        let vars = [("PATH", dir.display().to_string()), ("HOME", dir.display().to_string())];
-        Programs::new(&Environment::of(vars))
-    }
-
-    #[test]
-    fn without_go_one_line_says_how_to_install_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let needs = missing(&nothing_there(dir.path()), NodeKind::Minio);
-        let nats = needs.iter().find(|need| need.program.starts_with("nats-server")).unwrap();
-        assert!(nats.commands.is_empty());
-        assert!(nats.hint.contains("install Go") && nats.hint.lines().count() == 1, "{}", nats.hint);
-        assert!(needs.iter().any(|need| need.program == "minio"));
-    }
-
-    #[test]
-    fn install_no_installs_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("go"), "#!/bin/sh\ntouch \"$GOBIN/was-run\"\n").unwrap();
-        std::fs::set_permissions(dir.path().join("go"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let said = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-        let sink = std::sync::Arc::clone(&said);
-        let progress = Progress::to(move |line| sink.lock().unwrap().push(line.to_owned()));
-        let refused = ensure(&nothing_there(dir.path()), NodeKind::Minio, Install::No, &progress).unwrap_err();
-        assert!(said.lock().unwrap().iter().any(|line| line == &format!("will run: go install {MINIO_PACKAGE}")));
-        assert!(format!("{refused}").contains("missing"), "{refused}");
-        assert!(!dir.path().join(".cache").exists());
-    }
-}
+mod tests;

@@ -1,6 +1,9 @@
 //! Whether a program is ready: asked of the program, never guessed from time.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -8,6 +11,7 @@ use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use runtime::telemetry::READY_WORDS;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -20,8 +24,8 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 /// How to ask.
 #[derive(Debug, Clone)]
 pub(crate) enum Probe {
-    /// It runs: nothing can be asked of it.
-    Running,
+    /// It listens on nothing, and says in its log `<program> is ready`.
+    Log { program: &'static str },
     /// `GET path` answers 200.
     Http { addr: SocketAddr, path: &'static str },
     /// `GET /` answers anything, such as 403.
@@ -33,11 +37,11 @@ pub(crate) enum Probe {
 }
 
 impl Probe {
-    /// One attempt; the error says what it found.
-    pub(crate) async fn attempt(&self) -> anyhow::Result<()> {
+    /// One attempt; the error says what it found. `said` is what the program has logged since its start.
+    pub(crate) async fn attempt(&self, said: &Said<'_>) -> anyhow::Result<()> {
         let attempt = async {
             match self {
-                Self::Running => Ok(()),
+                Self::Log { program } => said.is_ready(program),
                 Self::Http { addr, path } => {
                     let status = get(*addr, path).await?;
                     ensure!(status == 200, "{path} answers {status}");
@@ -49,6 +53,35 @@ impl Probe {
             }
         };
         tokio::time::timeout(ATTEMPT, attempt).await.context("no answer in time")?
+    }
+}
+
+/// The part of a log that a program has written since its start.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said<'a> {
+    log: &'a Path,
+    from: u64,
+}
+
+impl<'a> Said<'a> {
+    /// What will be written from now on.
+    pub(crate) fn from_now(log: &'a Path) -> Self {
+        Self { log, from: log.metadata().map_or(0, |meta| meta.len()) }
+    }
+
+    fn is_ready(&self, program: &str) -> anyhow::Result<()> {
+        let read = || -> std::io::Result<Vec<u8>> {
+            let mut file = File::open(self.log)?;
+            file.seek(SeekFrom::Start(self.from))?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = read().with_context(|| format!("read the log {}", self.log.display()))?;
+        let words = format!("{program} {READY_WORDS}");
+        let is_ready = String::from_utf8_lossy(&bytes).lines().any(|line| line.contains(&words));
+        ensure!(is_ready, "it has not said yet that it is");
+        Ok(())
     }
 }
 
@@ -101,4 +134,23 @@ async fn grpc(addr: SocketAddr) -> anyhow::Result<()> {
     let answer = response.into_body().collect().await?.to_bytes();
     ensure!(answer == SERVING, "its health is not SERVING");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_said_since_the_start_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("projector.log");
+        assert!(Said::from_now(&log).is_ready("projector").is_err(), "there is no log");
+        std::fs::write(&log, "--- started\n INFO ready: projector is ready\n").unwrap();
+        let said = Said::from_now(&log);
+        assert!(said.is_ready("projector").is_err());
+        let more = std::fs::read_to_string(&log).unwrap() + "{\"message\":\"projector is ready\"}\n";
+        std::fs::write(&log, more).unwrap();
+        assert!(said.is_ready("replicator").is_err());
+        said.is_ready("projector").unwrap();
+    }
 }

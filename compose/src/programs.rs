@@ -1,5 +1,6 @@
 //! Finding the programs of others, and our own beside this one.
 
+use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,13 +11,30 @@ use runtime::config::Environment;
 /// The oldest nats-server whose `sync_interval: always` keeps what it acknowledged and that answers all we ask.
 pub(crate) const NATS_VERSION: [u32; 3] = [2, 15, 1];
 
+/// The oldest Postgres that the catalog is tested with.
+pub(crate) const POSTGRES_MAJOR: u32 = 15;
+
+/// The oldest buf whose standard rules our .proto files are written for.
+const BUF_VERSION: [u32; 3] = [1, 75, 0];
+
 /// What Postgres's folder of programs must hold.
 const POSTGRES_PROGRAMS: [&str; 5] = ["postgres", "initdb", "createdb", "dropdb", "psql"];
+
+/// What only tests and checks use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Tool {
+    /// Checks docker-compose.yml
+    DockerCompose,
+    /// Checks the .proto files
+    Buf,
+}
 
 /// Where programs are looked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
     path: Vec<PathBuf>,
+    /// `/`; tests have a system of their own.
+    root: PathBuf,
     /// Where we install what is missing.
     cache: PathBuf,
 }
@@ -24,12 +42,29 @@ pub(crate) struct Programs {
 impl Programs {
     pub(crate) fn new(env: &Environment) -> Self {
         let path = env.var("PATH").map(|path| std::env::split_paths(path).collect()).unwrap_or_default();
-        Self { path, cache: cache_dir(env) }
+        Self { path, root: PathBuf::from("/"), cache: cache_dir(env) }
+    }
+
+    /// The same programs of another system, which is below this folder.
+    #[cfg(test)]
+    pub(crate) fn of_system(mut self, root: &Path) -> Self {
+        self.root = root.to_path_buf();
+        self
+    }
+
+    /// Whether this is Debian, or made from it.
+    pub(crate) fn is_debian(&self) -> bool {
+        self.root.join("etc/debian_version").exists() && self.on_path("apt-get").is_some()
     }
 
     /// A folder of this user's own for what is installed and prepared once.
     pub(crate) fn cache(&self) -> &Path {
         &self.cache
+    }
+
+    /// The folders that programs are looked for in, as one variable.
+    pub(crate) fn path(&self) -> anyhow::Result<OsString> {
+        std::env::join_paths(&self.path).context("join the folders of PATH")
     }
 
     pub(crate) fn on_path(&self, name: &str) -> Option<PathBuf> {
@@ -38,29 +73,44 @@ impl Programs {
 
     /// A nats-server that is new enough. One on PATH that is too old is passed over.
     pub(crate) fn nats_server(&self) -> Option<PathBuf> {
-        self.candidates("nats-server").find(|file| {
-            Command::new(file).arg("--version").output().is_ok_and(|output| {
-                version_in(&String::from_utf8_lossy(&output.stdout)).is_some_and(|version| version >= NATS_VERSION)
-            })
-        })
+        self.candidates("nats-server").find(|file| is_new_enough(file, NATS_VERSION))
     }
 
     pub(crate) fn minio(&self) -> Option<PathBuf> {
         self.candidates("minio").next()
     }
 
-    /// The folder with Postgres's programs; of one major version, when given, else the newest.
-    pub(crate) fn postgres(&self, major: Option<u32>) -> Option<PathBuf> {
-        let found = self.postgres_folders();
-        match major {
-            Some(major) => found.into_iter().find(|dir| postgres_major(dir) == Some(major)),
-            None => found.into_iter().next(),
+    /// One that is new enough.
+    pub(crate) fn tool(&self, tool: Tool) -> Option<PathBuf> {
+        match tool {
+            Tool::Buf => self.candidates("buf").find(|file| is_new_enough(file, BUF_VERSION)),
+            // Its first line knows neither the name of a project nor secrets from the environment. One made by Go does
+            // not know its own version.
+            Tool::DockerCompose => self.candidates("docker-compose").find(|file| {
+                let output = Command::new(file).args(["version", "--short"]).output();
+                output.is_ok_and(|output| output.status.success() && !output.stdout.starts_with(b"1."))
+            }),
         }
+    }
+
+    /// The folder with Postgres's programs: of one major version, when given, else the first one that is new enough. One
+    /// on PATH that is too old is passed over.
+    pub(crate) fn postgres(&self, major: Option<u32>) -> Option<PathBuf> {
+        self.postgres_folders().into_iter().find(|dir| match (postgres_major(dir), major) {
+            (Some(found), Some(major)) => found == major,
+            (Some(found), None) => found >= POSTGRES_MAJOR,
+            (None, _) => false,
+        })
     }
 
     /// Where a program that `go install` makes for us goes.
     pub(crate) fn installed(&self, name: &str) -> PathBuf {
-        self.cache.join("bin").join(name)
+        self.installed_in().join(name)
+    }
+
+    /// The folder of these programs.
+    pub(crate) fn installed_in(&self) -> PathBuf {
+        self.cache.join("bin")
     }
 
     /// In order; Go is asked for its folder only when the others were not good enough.
@@ -84,10 +134,10 @@ impl Programs {
         // A link on PATH leads to the folder that has the rest.
         let linked = self.on_path("postgres").and_then(|file| file.canonicalize().ok());
         let mut folders: Vec<PathBuf> = linked.iter().filter_map(|file| file.parent()).map(Path::to_path_buf).collect();
-        folders.extend(numbered("/usr/lib/postgresql", ""));
-        for opt in ["/opt/homebrew/opt", "/usr/local/opt"] {
-            folders.extend(numbered(opt, "postgresql@"));
-            folders.push(Path::new(opt).join("postgresql/bin"));
+        folders.extend(numbered(&self.root.join("usr/lib/postgresql"), ""));
+        for opt in ["opt/homebrew/opt", "usr/local/opt"].map(|opt| self.root.join(opt)) {
+            folders.extend(numbered(&opt, "postgresql@"));
+            folders.push(opt.join("postgresql/bin"));
         }
         folders.retain(|dir| POSTGRES_PROGRAMS.iter().all(|name| is_program(&dir.join(name))));
         folders
@@ -114,12 +164,19 @@ pub(crate) fn postgres_major(bin: &Path) -> Option<u32> {
     version.split(|end: char| !end.is_ascii_digit()).next()?.parse().ok()
 }
 
+/// Asks a program for its version.
+fn is_new_enough(file: &Path, oldest: [u32; 3]) -> bool {
+    Command::new(file).arg("--version").output().is_ok_and(|output| {
+        version_in(&String::from_utf8_lossy(&output.stdout)).is_some_and(|version| version >= oldest)
+    })
+}
+
 fn is_program(file: &Path) -> bool {
     file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 /// `<root>/<prefix><number>/bin`, the highest number first.
-fn numbered(root: &str, prefix: &str) -> Vec<PathBuf> {
+fn numbered(root: &Path, prefix: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
     let mut found: Vec<(u32, PathBuf)> = entries
         .filter_map(Result::ok)

@@ -17,6 +17,7 @@ use crate::servers::postgres::Postgres;
 use crate::{Exit, NodeEntry};
 
 mod builder;
+mod leftovers;
 mod part;
 mod services;
 mod start;

@@ -15,6 +15,9 @@ use crate::progress::Progress;
 /// How often something that others still hold is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
+/// Postgres takes so long, on a busy machine, to notice that the one who had the right has ended.
+const CLAIM_WITHIN: Duration = Duration::from_secs(5);
+
 /// What both tools work with. It holds the right to build: one process at a time has it.
 pub(crate) struct Builds<'a> {
     pub(crate) config: &'a Config,
@@ -27,9 +30,15 @@ impl<'a> Builds<'a> {
     /// Opens journal and catalog, and claims the right to build.
     pub(crate) async fn claim(config: &'a Config, process: &'a Process) -> Result<Self, Error> {
         let mut generations = Generations::open(&config.database).await?;
-        if !generations.claim_building().await? {
-            let message = "another rebuild or verify is running on this catalog; wait until it has ended".to_owned();
-            return Err(Error::Refused { reason: "build_running", message });
+        let asked = Instant::now();
+        while !generations.claim_building().await? {
+            if asked.elapsed() > CLAIM_WITHIN {
+                let message =
+                    "another rebuild or verify is running on this catalog; wait until it has ended".to_owned();
+                return Err(Error::Refused { reason: "build_running", message });
+            }
+            process.shutdown.check()?;
+            tokio::time::sleep(TRY_AGAIN).await;
         }
         let journal = open_journal(config, process).await?;
         Ok(Self { config, process, journal, generations })

@@ -67,6 +67,13 @@ impl Arguments for Cli {
     fn options(&self) -> &Options {
         &self.options
     }
+
+    fn json(&self) -> bool {
+        match self.command() {
+            Command::Run => false,
+            Command::Migrate { json } | Command::Verify { json } | Command::Rebuild(Rebuild { json, .. }) => json,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use journal::Journal;
 use runtime::program::Process;
 use runtime::retry::{Backoff, sleep};
 use runtime::shutdown::Cancelled;
-use runtime::wait_for;
+use runtime::{telemetry, wait_for};
 
 use crate::config::Config;
 use crate::driver::Driver;
@@ -40,7 +40,9 @@ pub(crate) async fn run(config: &Config, process: &Process) -> Result<(), Error>
 async fn follow(config: &Config, process: &Process, journal: &Journal, backoff: &mut Backoff) -> Result<(), Error> {
     let soft = process.shutdown.soft_token();
     let incarnation = journal.identity().incarnation;
-    let open = async || Writer::open(&config.database, incarnation, soft).await;
+    // One that stands by for another has all it needs.
+    let standing_by = || telemetry::ready("projector");
+    let open = async || Writer::open(&config.database, incarnation, standing_by, soft).await;
     let opened = wait_for("the catalog", &config.projector.retry, soft, open).await;
     let mut writer = opened.map_err(|stopped| stopped.into_error(catalog::Error::Cancelled))?;
     let at = writer.checkpoint().await?;
@@ -52,6 +54,7 @@ async fn follow(config: &Config, process: &Process, journal: &Journal, backoff: 
         "folding into {generation} from event {} on",
         at.n + 1
     );
+    telemetry::ready("projector");
     let mut driver = Driver::new(writer, at, journal, &config.projector);
     let ended = tokio::select! {
         biased;

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use catalog::Difference;
+use runtime::ErrorLine;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -52,13 +53,6 @@ struct RebuildReport<'a> {
 #[derive(Serialize)]
 struct MigrateReport {
     migrated: bool,
-}
-
-#[derive(Serialize)]
-struct ErrorReport {
-    code: &'static str,
-    reason: &'static str,
-    message: String,
 }
 
 /// What `verify` prints.
@@ -124,9 +118,7 @@ pub(crate) fn print(text: &str) {
 pub(crate) fn print_error(error: &Error, json: bool) {
     if json {
         let (code, reason) = error.code();
-        let report = ErrorReport { code, reason, message: error.to_string() };
-        // Nothing is left to tell it to when standard error is closed.
-        let _ = std::io::stderr().write_all(line(&report).as_bytes());
+        ErrorLine { code, reason, message: &error.to_string() }.print();
     } else {
         tracing::error!("{error}");
     }

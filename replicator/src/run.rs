@@ -9,8 +9,8 @@ use journal::{Journal, Markers};
 use proto::NodeId;
 use runtime::config::{Faults, within};
 use runtime::program::Process;
-use runtime::retry;
 use runtime::shutdown::Shutdown;
+use runtime::{retry, telemetry};
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, LaneName};
@@ -56,6 +56,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         tasks.spawn(format!("replicator.refill.{target}"), refiller.run());
     }
     tracing::info!("copying to {}, lanes {}", words(&config.targets()), words(&config.replicator.lanes));
+    telemetry::ready("replicator");
     process.shutdown.soft_cancelled().await;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use async_nats::jetstream;
-use compose::State;
+use compose::{Stack, State};
 use tests::{Cluster, Content, Nats, eventually, reason_of, run};
 
 const STREAM: &str = "HIGHWATER";
@@ -46,9 +46,24 @@ fn a_server_that_acknowledges_before_it_fsyncs_is_refused() {
             refuses(cluster, "gateway", &["init"], 70, &["sync_interval"]).await?;
             refuses(cluster, "gateway", &[], 70, &["sync_interval"]).await?;
             refuses(cluster, "replicator", &[], 70, &["sync_interval"]).await?;
-            refuses(cluster, "projector", &[], 70, &["sync_interval"]).await
+            refuses(cluster, "projector", &[], 70, &["sync_interval"]).await?;
+            is_not_called_ready(cluster, &nats).await
         },
     );
+}
+
+/// The runner tells a service that refuses from one that is ready, whenever it does.
+async fn is_not_called_ready(cluster: &Cluster, nats: &Nats) -> anyhow::Result<()> {
+    for (name, replicators) in [("projector", 0), ("replicator-1", 1)] {
+        let builder = Stack::builder().init(false).gateway(false).projector(replicators == 0).replicators(replicators);
+        let builder = builder.external_nats(&nats.url, Some(nats.monitor_url.clone()));
+        let builder = builder.external_database(cluster.stack.database_url()?);
+        let started = builder.external_nodes(cluster.stack.nodes().to_vec()).start().await;
+        let error = format!("{:#}", started.err().with_context(|| format!("{name} is called ready"))?);
+        ensure!(error.starts_with(&format!("{name} ended instead of getting ready (exit code 70)")), "{error}");
+        ensure!(error.contains("sync_interval"), "{error}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Integration tests on real servers: one binary, a module for each theme. Those below `nodes` depend on the S3 nodes and
-//! are run on the embedded node and on real MinIO.
+//! Integration tests on real servers: one binary, a module for each theme. Those that depend on the S3 nodes (`nodes`,
+//! `replication`, and some others that the Makefile lists) are run on the embedded node and on real MinIO.
 
 #![expect(unreachable_pub, clippy::unwrap_used, reason = "tests: a failure is a panic with a sentence")]
 
@@ -7,6 +7,7 @@ mod architecture;
 mod catalog;
 mod config;
 mod containers;
+mod demo;
 mod files;
 mod journal;
 mod nodes;

@@ -1,6 +1,7 @@
 //! The journal, the catalog or the projector is away for a while.
 
 use anyhow::ensure;
+use futures::future::try_join_all;
 use proto::v1::{self, Outcome};
 use tests::{Content, eventually, reason_of, run};
 use tonic::Code;
@@ -101,13 +102,8 @@ fn services_started_before_their_servers_wait_and_say_for_what() {
             for name in ["nats", "postgres", "node-a"] {
                 cluster.stack.stop(name).await?;
             }
-            // A gateway that waits is not ready, so its start is not waited for here.
-            let start = async {
-                for name in ["projector", "replicator-1", "gateway"] {
-                    cluster.stack.start(name).await?;
-                }
-                anyhow::Ok(())
-            };
+            // What waits is not ready: their starts end only when the servers are back.
+            let start = try_join_all(["projector", "replicator-1", "gateway"].map(|name| cluster.stack.start(name)));
             let servers = async {
                 eventually("somebody says what it waits for", async || {
                     let said = cluster.stack.log_tail("projector", 20);

@@ -6,6 +6,8 @@ use anyhow::{Context as _, ensure};
 use tests::{Content, Row, Runner, eventually, signal};
 use tokio::process::Command;
 
+use crate::shapes::Redact;
+
 const ALL: [&str; 9] =
     ["postgres", "nats", "node-a", "node-b", "node-c", "projector", "replicator-1", "replicator-2", "gateway"];
 
@@ -21,6 +23,12 @@ async fn becomes(runner: &Runner, name: &str, state: &str) -> Row {
         anyhow::Ok(row)
     })
     .await
+}
+
+/// The ports as offsets from the first, and the data.
+fn redact(runner: &Runner) -> Redact {
+    let ports = (0..7).map(|offset| (format!("127.0.0.1:{}", runner.port(offset)), format!("127.0.0.1:<+{offset}>")));
+    Redact::of(ports.chain([(runner.data().display().to_string(), "<data>".to_owned())]))
 }
 
 /// What `ps --json` says of a stack that is up.
@@ -130,11 +138,15 @@ fn check_logs_and_scale(runner: &Runner) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_verbs_do_what_they_say() -> anyhow::Result<()> {
     let mut runner = Runner::new()?;
-    let why = runner.refused(&["ps", "--json"], 1)?;
+    let why = runner.refused(&["ps"], 1)?;
     ensure!(why.lines().count() == 1 && why.contains("nothing runs on"), "{why}");
+    let redact = redact(&runner);
+    insta::assert_snapshot!("ps_nothing_runs", redact.lines(runner.refused(&["ps", "--json"], 1)?.as_bytes())?);
+    insta::assert_snapshot!("ps_usage", redact.lines(runner.refused(&["ps", "--json", "--all"], 64)?.as_bytes())?);
     runner.up(&ALL).await?;
     runner.client_after("a", Content::new(1, 1000)).await;
     check_rows(&runner)?;
+    insta::assert_snapshot!("ps", redact.lines(runner.must(&["ps", "--json"])?.as_bytes())?);
     let table = runner.must(&["ps"])?;
     ensure!(table.lines().count() == ALL.len() + 1 && ALL.iter().all(|name| table.contains(name)), "{table}");
     check_stop_and_kill(&runner).await?;
@@ -201,6 +213,11 @@ async fn one_taken_port_is_one_line_and_nothing_is_started() -> anyhow::Result<(
         ensure!(help.contains(&format!("  {verb} ")), "{verb}: {help}");
     }
     ensure!(!help.contains("guard"), "{help}");
+    for line in ["  +0  gateway", "  +4  node-a", "  64  a bad flag", "  70  a part of this program died"] {
+        ensure!(help.contains(line), "{line}: {help}");
+    }
+    let why = runner.env("INSTALL", "maybe").refused(&["up"], 64)?;
+    ensure!(why.lines().count() == 1 && why.contains("maybe") && why.contains("yes or no"), "{why}");
     Ok(())
 }
 
@@ -304,6 +321,27 @@ async fn a_followed_log_goes_on() -> anyhow::Result<()> {
     .await;
     ensure!(log.ends_with(&text) && text.lines().count() > 1, "{text}");
     follower.kill().await?;
+    runner.must(&["down"])?;
+    assert_eq!(runner.ended().await?.code(), Some(0));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ended_is_started_again_whatever_another_one_waits_for() -> anyhow::Result<()> {
+    let mut runner = Runner::new()?;
+    runner.up(&ALL).await?;
+    runner.client_after("a", Content::new(1, 1000)).await;
+    // Without the journal a gateway does not get ready: its start goes on until NATS is back.
+    runner.must(&["stop", "nats"])?;
+    for name in ["gateway", "node-c"] {
+        signal("KILL", runner.row(name)?.pid.context("no pid")?.into())?;
+        becomes(&runner, name, "exited").await;
+        becomes(&runner, name, "running").await;
+    }
+    let said = runner.up_said();
+    ensure!(!said.contains("gateway runs again") && !said.contains("could not be started again"), "{said}");
+    runner.must(&["start", "nats"])?;
+    runner.client_after("b", Content::new(2, 1000)).await;
     runner.must(&["down"])?;
     assert_eq!(runner.ended().await?.code(), Some(0));
     Ok(())

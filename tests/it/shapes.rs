@@ -1,87 +1,14 @@
 //! What `--json` prints, field by field, and how the programs end. Scripts rely on it: a change here breaks them.
 
-use std::path::Path;
 use std::process::Output;
 
 use anyhow::{Context as _, ensure};
-use serde_json::{Map, Value};
 use sqlx::{Connection as _, PgConnection};
-use tests::{Cluster, Content, run};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use tests::{Content, run};
 
-/// Numbers that differ from run to run; everywhere else a number is part of the snapshot.
-const VOLATILE: [&str; 2] = ["stored_bytes", "rows"];
+mod redact;
 
-/// What differs from run to run within a text, and what the snapshot has instead.
-struct Redact(Vec<(String, &'static str)>);
-
-impl Redact {
-    fn new(cluster: &Cluster, folder: &Path) -> anyhow::Result<Self> {
-        let gateway = cluster.stack.gateway_addr()?.to_string();
-        let postgres = cluster.stack.addr("postgres")?.to_string();
-        Ok(Self(vec![(folder.display().to_string(), "<folder>"), (gateway, "<gateway>"), (postgres, "<postgres>")]))
-    }
-
-    /// Every line as an object with its fields sorted.
-    fn lines(&self, text: &[u8]) -> anyhow::Result<String> {
-        let mut shown = Vec::new();
-        for line in std::str::from_utf8(text)?.lines() {
-            let value: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
-            ensure!(value.is_object(), "no object: {line}");
-            shown.push(serde_json::to_string_pretty(&self.value("", value))?);
-        }
-        Ok(shown.join("\n"))
-    }
-
-    fn value(&self, key: &str, value: Value) -> Value {
-        match value {
-            Value::Object(fields) => {
-                let mut fields: Vec<(String, Value)> = fields.into_iter().collect();
-                fields.sort_by(|(one, _), (other, _)| one.cmp(other));
-                let fields = fields.into_iter().map(|(key, value)| {
-                    let value = self.value(&key, value);
-                    (key, value)
-                });
-                Value::Object(fields.collect::<Map<_, _>>())
-            }
-            Value::Array(list) => list.into_iter().map(|value| self.value(key, value)).collect(),
-            Value::Number(number) if VOLATILE.contains(&key) && number.is_u64() => "<number>".into(),
-            Value::String(text) => self.text(key, &text).into(),
-            other => other,
-        }
-    }
-
-    fn text(&self, key: &str, text: &str) -> String {
-        if let Some((incarnation, n)) = text.split_once('-')
-            && is_hex(incarnation, 32)
-            && n.parse::<u64>().is_ok()
-        {
-            return "<sequence>".to_owned();
-        }
-        let kind = match key {
-            // The content of the test is fixed, and so is its digest.
-            "sha256" => None,
-            "node" | "subject" if text.starts_with("node-") => Some("<node>"),
-            _ if is_hex(text, 64) => Some("<digest>"),
-            _ if is_hex(text, 32) => Some("<incarnation>"),
-            _ if text.contains('-') && text.parse::<uuid::Uuid>().is_ok() => Some("<uuid>"),
-            _ if OffsetDateTime::parse(text, &Rfc3339).is_ok() => Some("<time>"),
-            _ => None,
-        };
-        let kept = || {
-            // The number of a system's error differs from system to system.
-            let (before, rest) = text.split_once(" (os error ").unwrap_or((text, ")"));
-            let after = rest.split_once(')').map_or(rest, |(_, after)| after);
-            self.0.iter().fold(format!("{before}{after}"), |text, (from, to)| text.replace(from, to))
-        };
-        kind.map_or_else(kept, str::to_owned)
-    }
-}
-
-fn is_hex(text: &str, length: usize) -> bool {
-    text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
+pub use redact::Redact;
 
 /// The output of a program that ended well and said nothing else.
 fn answer(output: &Output) -> anyhow::Result<&[u8]> {
@@ -178,7 +105,7 @@ async fn stranger() -> anyhow::Result<(String, tokio::task::JoinSet<()>)> {
 }
 
 #[test]
-fn verify_has_a_fixed_shape_and_exit_codes() {
+fn the_projectors_tools_have_fixed_shapes_and_exit_codes() {
     run(
         |b| b.replicators(0),
         async |cluster| {
@@ -186,9 +113,13 @@ fn verify_has_a_fixed_shape_and_exit_codes() {
             let redact = Redact::new(cluster, folder.path())?;
             let mut client = cluster.client().await?;
             client.put("a", Content::new(1, 5000)).await?;
-            let output = cluster.projector(&["verify", "--json"]).await?;
-            ensure!(output.status.code() == Some(0), "{output:?}");
-            insta::assert_snapshot!("verify_equal", redact.lines(&output.stdout)?);
+            let said = async |args: &[&str]| -> anyhow::Result<String> {
+                let output = cluster.projector(&[args, &["--json"]].concat()).await?;
+                redact.lines(answer(&output).with_context(|| args.join(" "))?)
+            };
+            insta::assert_snapshot!("verify_equal", said(&["verify"]).await?);
+            insta::assert_snapshot!("rebuild", said(&["rebuild", "--verify"]).await?);
+            insta::assert_snapshot!("migrate", said(&["migrate"]).await?);
 
             let mut database = PgConnection::connect(&cluster.stack.database_url()?).await?;
             let generation: i32 =
@@ -197,18 +128,19 @@ fn verify_has_a_fixed_shape_and_exit_codes() {
             sqlx::raw_sql(sqlx::AssertSqlSafe(flip)).execute(&mut database).await?;
             database.close().await?;
             let output = cluster.projector(&["verify", "--json"]).await?;
-            ensure!(output.status.code() == Some(1), "{output:?}");
+            ensure!(output.status.code() == Some(1) && output.stderr.is_empty(), "{output:?}");
             insta::assert_snapshot!("verify_different", redact.lines(&output.stdout)?);
 
+            let failed = async |code: i32, args: &[&str]| -> anyhow::Result<String> {
+                let output = cluster.projector(&[args, &["--json"]].concat()).await?;
+                redact.lines(error(&output, code).with_context(|| args.join(" "))?)
+            };
+            insta::assert_snapshot!("projector_usage", failed(64, &["verify", "--nonsense"]).await?);
+            insta::assert_snapshot!("projector_config", failed(64, &["verify", "--set", "nats.urll=x"]).await?);
             cluster.stack.stop("postgres").await?;
-            let output = cluster.projector(&["verify", "--json"]).await?;
-            ensure!(output.status.code() == Some(2), "{output:?}");
-            ensure!(output.stdout.is_empty(), "{output:?}");
-            // A service logs to stderr as well.
-            let said = output.stderr.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"{"));
-            let said: Vec<&[u8]> = said.collect();
-            ensure!(said.len() == 1, "{output:?}");
-            insta::assert_snapshot!("verify_could_not_compare", redact.lines(said[0])?);
+            insta::assert_snapshot!("verify_could_not_compare", failed(2, &["verify"]).await?);
+            insta::assert_snapshot!("rebuild_could_not", failed(2, &["rebuild"]).await?);
+            insta::assert_snapshot!("migrate_could_not", failed(2, &["migrate"]).await?);
             Ok(())
         },
     );

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use http::Method;
 use proto::v1::upload_request::Payload;
 use proto::v1::{Receipt, UploadRequest};
@@ -284,6 +285,36 @@ fn a_projector_that_is_told_to_stop_goes_on_without_a_gap() {
                 assert_eq!(client.get(&path).await?, Content::new(n, 1000 + n).bytes());
             }
             cluster.verify().await
+        },
+    );
+}
+
+#[test]
+fn everything_stops_before_what_it_uses() {
+    run(
+        |b| b,
+        async |cluster| {
+            let stack = &cluster.stack;
+            // One list of what has ended, in the order in which that became known.
+            let ends = stack.ps().into_iter().map(|row| async move { (stack.wait_exit(&row.name).await, row.name) });
+            let mut ends: FuturesUnordered<_> = ends.collect();
+            let ended = async {
+                let mut order = Vec::new();
+                while let Some((exit, name)) = ends.next().await {
+                    order.push((exit?, name));
+                }
+                anyhow::Ok(order)
+            };
+            let (stopped, order) = tokio::join!(stack.shutdown(), ended);
+            stopped?;
+            let order = order?;
+            let mut kinds: Vec<&str> =
+                order.iter().map(|(_, name)| name.split_once('-').map_or(name.as_str(), |(kind, _)| kind)).collect();
+            kinds.dedup();
+            assert_eq!(kinds, ["gateway", "replicator", "projector", "nats", "node", "postgres"], "{order:?}");
+            let is_ours = |name: &str| ["gateway", "replicator", "projector"].iter().any(|kind| name.starts_with(kind));
+            ensure!(order.iter().all(|(exit, name)| exit.is_success() || !is_ours(name)), "{order:?}");
+            Ok(())
         },
     );
 }

@@ -2,28 +2,41 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use comfy_table::{Table, presets};
+use runtime::ErrorLine;
 use serde_json::Value;
 
+use super::EXIT_FAILED;
 use crate::control::{self, Request};
 use crate::data::log_path;
 
 /// How often a followed log is looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
-pub(super) async fn ps(root: &Path, json: bool) -> anyhow::Result<()> {
-    let answer = control::ask(root, &Request::Ps).await?;
-    let rows: Vec<String> = serde_json::from_value(answer).context("the answer is no table")?;
+/// One object a line, also for what went wrong.
+pub(super) async fn ps_as_json(root: &Path) -> ExitCode {
+    let print = |rows: Vec<String>| -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        rows.iter().try_for_each(|row| writeln!(out, "{row}")).context("write to standard output")
+    };
+    let Err(error) = rows(root).await.and_then(print) else { return ExitCode::SUCCESS };
+    let (code, reason) = match error.downcast_ref::<control::Error>() {
+        Some(control::Error::NothingRuns(_)) => ("FAILED_PRECONDITION", "nothing_runs"),
+        Some(control::Error::Refused(_)) => ("FAILED_PRECONDITION", "refused"),
+        None => ("UNAVAILABLE", "runner_unavailable"),
+    };
+    ErrorLine { code, reason, message: &format!("{error:#}") }.print();
+    ExitCode::from(EXIT_FAILED)
+}
+
+/// A table for people.
+pub(super) async fn ps(root: &Path) -> anyhow::Result<()> {
+    let rows = rows(root).await?;
     let mut out = std::io::stdout().lock();
-    if json {
-        for row in rows {
-            writeln!(out, "{row}")?;
-        }
-        return Ok(());
-    }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["NAME", "PID", "STATE", "ADDRESSES", "LOG"]);
     for row in rows {
@@ -60,6 +73,12 @@ pub(super) async fn logs(root: &Path, name: &str, lines: Option<usize>, follow: 
         read += u64::try_from(file.read_to_end(&mut bytes)?).context("the log is too long")?;
         print(&bytes)?;
     }
+}
+
+/// Each program as the text that `--json` prints.
+async fn rows(root: &Path) -> anyhow::Result<Vec<String>> {
+    let answer = control::ask(root, &Request::Ps).await?;
+    serde_json::from_value(answer).context("the answer is no table")
 }
 
 fn print(bytes: &[u8]) -> anyhow::Result<()> {

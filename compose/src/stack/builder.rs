@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use runtime::config::Environment;
 
-use super::{Inner, Stack};
+use super::{Inner, Stack, leftovers};
 use crate::data::Data;
 use crate::install::{self, Install};
 use crate::ports::Ports;
@@ -261,31 +261,38 @@ impl Builder {
     /// Takes the data directory, chooses the ports, installs what is missing; starts nothing yet
     /// ([`Stack::bring_up`] does).
     pub async fn prepare(self) -> anyhow::Result<Stack> {
-        let temporary = self.data.is_none();
-        let root = self.data.clone().unwrap_or_else(temporary_dir);
-        let prepared = self.prepare_in(&root, temporary).await;
-        if prepared.is_err() && temporary {
-            // The first error is the one that explains.
-            let _ = crate::data::delete(&root);
+        let environment = Environment::process();
+        if let Some(root) = self.data.clone() {
+            return self.prepare_in(&root, environment, false).await;
         }
-        prepared
+        let temporary = environment.var(KEEP_DATA).is_none();
+        if temporary {
+            leftovers::sweep(&std::env::temp_dir());
+        }
+        let root = leftovers::new_dir();
+        let unfinished = Unfinished(Some(root.clone()));
+        let prepared = self.prepare_in(&root, environment, temporary).await?;
+        unfinished.keep();
+        Ok(prepared)
     }
 
-    async fn prepare_in(mut self, root: &Path, temporary: bool) -> anyhow::Result<Stack> {
-        let environment = Environment::process();
+    async fn prepare_in(mut self, root: &Path, environment: Environment, temporary: bool) -> anyhow::Result<Stack> {
         let programs = Programs::new(&environment);
         let bin_dir = self.bin_dir.clone().or_else(|| environment.var("HIGHWATER_BIN_DIR").map(PathBuf::from));
         let compose = programs::own(bin_dir.as_deref(), "compose")?;
         self.bin_dir = compose.parent().map(Path::to_path_buf);
 
         let data = Data::take(root, &self.progress).await?;
+        if temporary {
+            leftovers::mark(&data)?;
+        }
         if self.node_count > 0 {
             self.nodes = self.nodes.settle(&data, &programs)?;
         }
         if self.nats || self.postgres || self.node_count > 0 {
             let kind = if self.node_count > 0 { self.nodes } else { NodeKind::Embedded };
             let (programs, install, progress) = (programs.clone(), self.install, self.progress.clone());
-            let installing = move || install::ensure(&programs, kind, install, &progress);
+            let installing = move || install::ensure(&programs, kind, &[], install, &progress);
             tokio::task::spawn_blocking(installing).await.context("install what is missing")??;
         }
         let ports = Ports::choose(self.ports, &self.listeners())?;
@@ -300,7 +307,7 @@ impl Builder {
         let overrides = Mutex::new(self.overrides.clone());
         let late_nodes = self.late_nodes;
         let inner = Inner {
-            temporary: temporary && environment.var(KEEP_DATA).is_none(),
+            temporary,
             settings: self,
             environment,
             programs,
@@ -339,9 +346,20 @@ impl Builder {
     }
 }
 
-/// A new folder below the system's temporary one, which other users can enter, unlike those of most temporary-file
-/// libraries: Postgres runs as another user when this process is root.
-fn temporary_dir() -> PathBuf {
-    let name = crate::data::random_hex();
-    std::env::temp_dir().join(format!("highwater-{}", &name[..12]))
+/// A temporary directory that is deleted unless it is kept: a start that fails or is given up leaves nothing.
+struct Unfinished(Option<PathBuf>);
+
+impl Unfinished {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(root) = &self.0 {
+            // The first error is the one that explains.
+            let _ = crate::data::delete(root);
+        }
+    }
 }

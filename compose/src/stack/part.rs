@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::answer::tail;
 use crate::child::{Child, Handle, Spec};
-use crate::probe::Probe;
+use crate::probe::{Probe, Said};
 use crate::{Exit, Progress};
 
 /// How often a program that is starting is asked whether it is ready.
@@ -173,12 +173,13 @@ impl Part {
         let plan = self.plan();
         let mut tries_left = plan.retries;
         loop {
+            let said = Said::from_now(&plan.spec.log);
             let child = Child::spawn(compose, &plan.spec).await.with_context(|| format!("start {}", self.name))?;
             let ended = child.handle().clone().ended();
             *self.status() = Status { child: Some(child), wish: Wish::Run };
             let outcome = tokio::select! {
                 biased;
-                ready = ready(&plan, progress) => ready,
+                ready = ready(&plan, &said, progress) => ready,
                 exit = ended => Err(anyhow::anyhow!("{} ended instead of getting ready ({exit})", self.name)),
             };
             match outcome {
@@ -277,16 +278,16 @@ impl Serialize for State {
 }
 
 /// Asks until the program is ready, or its time is over.
-async fn ready(plan: &Plan, progress: &Progress) -> anyhow::Result<()> {
+async fn ready(plan: &Plan, said: &Said<'_>, progress: &Progress) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let mut said = begun;
+    let mut told = begun;
     loop {
-        let Err(reason) = plan.probe.attempt().await else { return Ok(()) };
+        let Err(reason) = plan.probe.attempt(said).await else { return Ok(()) };
         if begun.elapsed() > plan.timeout {
             return Err(reason.context(format!("{} was not ready within {} s", plan.name, plan.timeout.as_secs())));
         }
-        if said.elapsed() > SAY_AFTER {
-            said = Instant::now();
+        if told.elapsed() > SAY_AFTER {
+            told = Instant::now();
             progress.say(format!("waiting for {} ({} s): {reason:#}", plan.name, begun.elapsed().as_secs()));
         }
         tokio::time::sleep(ASK_EVERY).await;

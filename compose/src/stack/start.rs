@@ -145,12 +145,11 @@ impl Stack {
             };
             let credentials = [("user", crate::servers::postgres::NAME), ("password", &postgres.password)];
             self.add(Part::new(Plan {
-                probe: Probe::Postgres { addr: postgres.addr },
                 addresses: vec![format!("postgres://{}/{}", postgres.addr, crate::servers::postgres::NAME)],
                 data: Some(postgres.data.clone()),
                 credentials: words(&credentials),
                 retries: 20,
-                ..self.plan("postgres", spec)
+                ..self.plan("postgres", Probe::Postgres { addr: postgres.addr }, spec)
             }));
         }
         if settings.nats {
@@ -174,10 +173,9 @@ impl Stack {
             ..self.spec("nats")
         };
         self.add(Part::new(Plan {
-            probe: Probe::Http { addr: monitor, path: "/healthz" },
             addresses: vec![format!("nats://{listen}"), format!("http://{monitor}")],
             data: Some(self.inner.data.nats()),
-            ..self.plan("nats", spec)
+            ..self.plan("nats", Probe::Http { addr: monitor, path: "/healthz" }, spec)
         }));
         Ok(())
     }
@@ -192,15 +190,15 @@ impl Stack {
         let secret = entry.secret_key()?;
         let credentials =
             [("access_key", entry.access_key.as_str()), ("secret_key", &secret), ("bucket", &entry.bucket)];
+        let probe = match kind {
+            crate::NodeKind::Minio => Probe::Http { addr, path: "/minio/health/ready" },
+            crate::NodeKind::Auto | crate::NodeKind::Embedded => Probe::Answers { addr },
+        };
         self.add(Part::new(Plan {
-            probe: match kind {
-                crate::NodeKind::Minio => Probe::Http { addr, path: "/minio/health/ready" },
-                crate::NodeKind::Auto | crate::NodeKind::Embedded => Probe::Answers { addr },
-            },
             addresses: vec![entry.endpoint.clone()],
             data: Some(launch.data),
             credentials: words(&credentials),
-            ..self.plan(&entry.id, spec)
+            ..self.plan(&entry.id, probe, spec)
         }));
         Ok(())
     }
@@ -208,13 +206,16 @@ impl Stack {
     fn add_service(&self, name: &str) -> anyhow::Result<()> {
         let service = service_of(name);
         let spec = Spec { program: self.program(service)?, env: self.whole_env(name)?, ..self.spec(name) };
-        let mut plan = self.plan(name, spec);
-        if service == "gateway" {
-            let addr = self.gateway_addr()?;
-            plan.probe = Probe::Grpc { addr };
-            plan.addresses = vec![format!("http://{addr}")];
-        }
-        self.add(Part::new(plan));
+        let (probe, addresses) = match service {
+            "gateway" => {
+                let addr = self.gateway_addr()?;
+                (Probe::Grpc { addr }, vec![format!("http://{addr}")])
+            }
+            "projector" => (Probe::Log { program: "projector" }, Vec::new()),
+            "replicator" => (Probe::Log { program: "replicator" }, Vec::new()),
+            other => bail!("`{other}` is no service"),
+        };
+        self.add(Part::new(Plan { addresses, ..self.plan(name, probe, spec) }));
         Ok(())
     }
 
@@ -233,11 +234,11 @@ impl Stack {
         }
     }
 
-    fn plan(&self, name: &str, spec: Spec) -> Plan {
+    fn plan(&self, name: &str, probe: Probe, spec: Spec) -> Plan {
         Plan {
             name: name.to_owned(),
             spec,
-            probe: Probe::Running,
+            probe,
             addresses: Vec::new(),
             data: None,
             credentials: BTreeMap::new(),

@@ -37,11 +37,17 @@ pub struct Writer {
 
 impl Writer {
     /// The writer of the catalog: of the active generation, or, while there is none, of the newest one that is being
-    /// built, which is made if need be. Waits for as long as another projector holds the lock, saying so once.
+    /// built, which is made if need be. Waits for as long as another projector holds the lock, saying so once, in the log
+    /// and to `standing_by`.
     ///
     /// A generation that is not active yet answers no reads: once it has caught up with the journal, the caller switches
     /// to it ([`Generations::switch`]).
-    pub async fn open(config: &Config, incarnation: Incarnation, cancel: &CancellationToken) -> Result<Self, Error> {
+    pub async fn open(
+        config: &Config,
+        incarnation: Incarnation,
+        standing_by: impl Fn(),
+        cancel: &CancellationToken,
+    ) -> Result<Self, Error> {
         let mut told = false;
         loop {
             let generation = current(config, incarnation).await?;
@@ -61,6 +67,7 @@ impl Writer {
                     generation = generation.number(),
                     "waiting for the lock of {generation}: another projector holds it"
                 );
+                standing_by();
                 told = true;
             }
             if !sleep(config.lock_interval, cancel).await {

@@ -7,6 +7,8 @@
 pub mod config;
 pub mod telemetry;
 
+mod error_line;
+
 pub mod clock;
 pub mod shutdown;
 pub mod tasks;
@@ -16,4 +18,5 @@ pub mod waiting;
 
 pub mod program;
 
+pub use error_line::{ErrorLine, wants_json};
 pub use waiting::wait_for;

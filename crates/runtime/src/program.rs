@@ -37,13 +37,20 @@ use crate::clock::{Clock, Ids};
 use crate::config::{self, Environment, Fault, Faults, Options, Validate};
 use crate::shutdown::{Shutdown, Signals};
 use crate::tasks::{Outcome, Tasks, is_cancelled, panic_words};
-use crate::telemetry;
+use crate::{ErrorLine, telemetry, wants_json};
 
 /// A bad flag or a bad config: nothing was started, no port was bound.
 pub const EXIT_USAGE: u8 = 64;
 
 /// A task died, or the program itself failed or could not be brought to an end.
 pub const EXIT_DIED: u8 = 70;
+
+/// The end of the `--help` of every service.
+const AFTER_HELP: &str = "\
+Exit codes:
+  0   a clean stop
+  64  a bad flag or a bad configuration: one line for each fault, nothing was started
+  70  a part died, or the program refuses to go on; the last ERROR says why";
 
 /// How long what is left may take after the hard step, before the process ends without it.
 const LET_GO_WITHIN: Duration = Duration::from_secs(5);
@@ -58,6 +65,11 @@ const MAX_BLOCKING_THREADS: usize = 512;
 pub trait Arguments: Parser {
     /// The options that every service shares.
     fn options(&self) -> &Options;
+
+    /// Whether the command answers in JSON: then errors are [`ErrorLine`]s, and nothing is logged.
+    fn json(&self) -> bool {
+        false
+    }
 }
 
 /// The config of a service, as far as its `main` must know it.
@@ -99,25 +111,22 @@ where
     R: Into<Exit>,
     F: AsyncFnOnce(A, C, Process) -> anyhow::Result<R>,
 {
-    let args = match A::try_parse() {
+    let args = match parse::<A>() {
         Ok(args) => args,
-        Err(error) => {
-            let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
-            // Nothing is left to tell it to when standard output or error is closed.
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
+        Err(code) => return code,
     };
+    let json = args.json();
     let loaded = match config::load_with(defaults, args.options(), &Environment::process(), settings_faults::<C>) {
         Ok(loaded) => loaded,
-        Err(faults) => return refuse(&faults),
+        Err(faults) => return refuse(&faults, json),
     };
     if args.options().print_config {
         let written = std::io::stdout().write_all(loaded.print().as_bytes());
         return ExitCode::from(if written.is_ok() { 0 } else { EXIT_DIED });
     }
-    if let Err(fault) = telemetry::init(loaded.value.telemetry(), name) {
-        return refuse(&Faults(vec![fault]));
+    let logging = if json { telemetry::init_for_json() } else { telemetry::init(loaded.value.telemetry(), name) };
+    if let Err(fault) = logging {
+        return refuse(&Faults(vec![fault]), json);
     }
     log_panics();
     let started = tokio::runtime::Builder::new_multi_thread()
@@ -133,8 +142,9 @@ where
         }
     };
     let grace = loaded.value.shutdown_grace();
-    let code = runtime
-        .block_on(supervise(name, grace, async |process| run(args, loaded.value, process).await.map(Into::into)));
+    let code = runtime.block_on(supervise_in(name, grace, json, async |process| {
+        run(args, loaded.value, process).await.map(Into::into)
+    }));
     runtime.shutdown_timeout(BLOCKING_CALLS_WITHIN);
     ExitCode::from(code)
 }
@@ -142,6 +152,13 @@ where
 /// Runs `run` under the signals and returns the exit code. Apart from [`main`], for programs with a `main` of their own
 /// (the runner).
 pub async fn supervise<F>(name: &'static str, grace: Duration, run: F) -> u8
+where
+    F: AsyncFnOnce(Process) -> anyhow::Result<Exit>,
+{
+    supervise_in(name, grace, false, run).await
+}
+
+async fn supervise_in<F>(name: &'static str, grace: Duration, json: bool, run: F) -> u8
 where
     F: AsyncFnOnce(Process) -> anyhow::Result<Exit>,
 {
@@ -163,7 +180,7 @@ where
         ended = AssertUnwindSafe(run(process)).catch_unwind() => Some(ended),
         () = over.cancelled() => None,
     };
-    let exit = judge(name, ended);
+    let exit = judge(name, json, ended);
     shutdown.trigger_soft();
     let outcome = tasks.join(over.cancelled()).await;
     driver.abort_all();
@@ -177,13 +194,13 @@ async fn drive(signals: Signals, shutdown: Shutdown, grace: Duration, over: Canc
 }
 
 /// The exit code that the service's own end asks for; logs it when it is a failure.
-fn judge(name: &str, ended: Option<Result<anyhow::Result<Exit>, Box<dyn Any + Send>>>) -> u8 {
+fn judge(name: &str, json: bool, ended: Option<Result<anyhow::Result<Exit>, Box<dyn Any + Send>>>) -> u8 {
     match ended {
         Some(Ok(Ok(Exit(code)))) => code,
         Some(Ok(Err(error))) if is_cancelled(&error) => 0,
         Some(Ok(Err(error))) => {
             if let Some(faults) = error.downcast_ref::<Faults>() {
-                say(faults);
+                say(faults, json);
                 return EXIT_USAGE;
             }
             tracing::error!("{name} failed: {error:#}");
@@ -216,12 +233,39 @@ fn settings_faults<C: Settings>(settings: &C) -> Vec<Fault> {
     config::within("telemetry", settings.telemetry().faults())
 }
 
-fn refuse(faults: &Faults) -> ExitCode {
-    say(faults);
+/// The command line, or the exit code when it is wrong or asks for help.
+fn parse<A: Arguments>() -> Result<A, ExitCode> {
+    let mut command = A::command().after_help(AFTER_HELP);
+    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    parsed.and_then(|mut found| A::from_arg_matches_mut(&mut found)).map_err(|error| {
+        let error = error.format(&mut command);
+        if !error.use_stderr() {
+            // Nothing is left to tell it to when standard output is closed.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        if wants_json(std::env::args_os()) {
+            ErrorLine::print_usage(&error);
+        } else {
+            // Nor when standard error is.
+            let _ = error.print();
+        }
+        ExitCode::from(EXIT_USAGE)
+    })
+}
+
+fn refuse(faults: &Faults, json: bool) -> ExitCode {
+    say(faults, json);
     ExitCode::from(EXIT_USAGE)
 }
 
-fn say(faults: &Faults) {
+fn say(faults: &Faults, json: bool) {
+    if json {
+        for fault in &faults.0 {
+            ErrorLine { code: "INVALID_ARGUMENT", reason: "config_invalid", message: &fault.to_string() }.print();
+        }
+        return;
+    }
     // Nothing is left to tell it to when standard error is closed.
     let _ = writeln!(std::io::stderr(), "{faults}");
 }

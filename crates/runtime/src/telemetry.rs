@@ -1,13 +1,24 @@
 //! Logs, on standard error: JSON for machines, plain lines for people.
 
+use std::fmt::Debug;
 use std::io::IsTerminal as _;
 
 use serde::Deserialize;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Directive;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
+use crate::ErrorLine;
 use crate::config::{Fault, Validate};
+
+/// What [`ready`] is logged under. No filter hides it: who starts the program waits for it.
+const READY: &str = "ready";
+
+/// The end of the line that [`ready`] logs.
+pub const READY_WORDS: &str = "is ready";
 
 /// The `[telemetry]` table of every service.
 #[derive(Debug, Clone, Deserialize)]
@@ -46,14 +57,62 @@ pub fn init(config: &Config, program: &'static str) -> Result<(), Fault> {
     } else {
         Box::new(fmt::layer().with_ansi(terminal).with_target(true).with_writer(std::io::stderr))
     };
-    let registry = Registry::default().with(lines.with_filter(filter));
-    registry.try_init().map_err(|error| Fault::new("telemetry", format!("cannot start logging: {error}")))?;
+    let filter = filter.add_directive(directive(READY));
+    start(Registry::default().with(lines.with_filter(filter)))?;
     tracing::info!(program, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "{program} starts");
     Ok(())
 }
 
+/// Instead of [`init`], for a command that answers in JSON: what would be logged as an ERROR is an [`ErrorLine`], and
+/// everything else is left unsaid.
+pub fn init_for_json() -> Result<(), Fault> {
+    start(Registry::default().with(ErrorLines))
+}
+
+/// Says that the service has opened what it needs and does its work from now on: `<program> is ready`.
+pub fn ready(program: &'static str) {
+    tracing::info!(target: READY, "{program} {READY_WORDS}");
+}
+
+fn start(subscriber: impl SubscriberInitExt) -> Result<(), Fault> {
+    subscriber.try_init().map_err(|error| Fault::new("telemetry", format!("cannot start logging: {error}")))
+}
+
+fn directive(target: &str) -> Directive {
+    format!("{target}=info").parse().expect("a target and a level are a directive")
+}
+
 fn parse(filter: &str) -> Result<EnvFilter, Fault> {
     EnvFilter::builder().parse(filter).map_err(|error| Fault::new("telemetry.filter", format!("{error}")))
+}
+
+/// Makes an [`ErrorLine`] of each ERROR.
+struct ErrorLines;
+
+/// The message of an event.
+#[derive(Default)]
+struct Message(String);
+
+// === impl ErrorLines ===
+
+impl<S: Subscriber> Layer<S> for ErrorLines {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        if *event.metadata().level() == Level::ERROR {
+            let mut message = Message::default();
+            event.record(&mut message);
+            ErrorLine { code: "INTERNAL", reason: "internal", message: &message.0 }.print();
+        }
+    }
+}
+
+// === impl Message ===
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
 }
 
 // === impl Config ===

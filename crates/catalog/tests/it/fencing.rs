@@ -37,7 +37,7 @@ async fn a_second_projector_waits_for_the_first() {
     let (world, writer, _reader) = World::with(&journal).await.unwrap();
     let mut second = JoinSet::new();
     let (config, incarnation) = (world.config.clone(), journal.incarnation);
-    second.spawn(async move { Writer::open(&config, incarnation, &CancellationToken::new()).await });
+    second.spawn(async move { Writer::open(&config, incarnation, || {}, &CancellationToken::new()).await });
     assert!(tokio::time::timeout(Duration::from_millis(300), second.join_next()).await.is_err());
 
     let refused = Writer::open_generation(&world.config, writer.generation()).await.unwrap_err();
@@ -54,7 +54,7 @@ async fn waiting_for_the_lock_ends_with_the_shutdown() {
     let (world, _writer, _reader) = World::with(&journal).await.unwrap();
     let cancel = CancellationToken::new();
     cancel.cancel();
-    let error = Writer::open(&world.config, journal.incarnation, &cancel).await.unwrap_err();
+    let error = Writer::open(&world.config, journal.incarnation, || {}, &cancel).await.unwrap_err();
     assert!(matches!(error, Error::Cancelled(_)), "{error:?}");
 }
 

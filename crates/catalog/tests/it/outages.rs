@@ -81,7 +81,7 @@ async fn a_catalog_of_another_layout_is_unavailable() {
     world.sql("UPDATE highwater.generations SET layout = 999").unwrap();
     unavailable(&world.reader(), "projector rebuild").await;
     let cancel = tokio_util::sync::CancellationToken::new();
-    let error = catalog::Writer::open(&world.config, journal.incarnation, &cancel).await.unwrap_err();
+    let error = catalog::Writer::open(&world.config, journal.incarnation, || {}, &cancel).await.unwrap_err();
     assert!(matches!(error, Error::Unfit { .. }), "{error:?}");
 }
 

@@ -84,7 +84,7 @@ impl World {
 
     pub(crate) async fn writer(&self, journal: &Journal) -> anyhow::Result<Writer> {
         let cancel = CancellationToken::new();
-        let opened = Writer::open(&self.config, journal.incarnation, &cancel);
+        let opened = Writer::open(&self.config, journal.incarnation, || {}, &cancel);
         Ok(tokio::time::timeout(PATIENCE, opened).await.context("the lock never came")??)
     }
 
