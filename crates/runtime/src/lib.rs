@@ -8,6 +8,7 @@ pub mod config;
 pub mod telemetry;
 
 pub mod clock;
+pub mod ports;
 pub mod shutdown;
 pub mod tasks;
 
