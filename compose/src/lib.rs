@@ -24,7 +24,7 @@ mod tree;
 
 pub use child::Exit;
 pub use install::{Install, Need};
-pub use ports::{PortPlan, holder_of};
+pub use ports::PortPlan;
 pub use progress::Progress;
 pub use servers::nats::options as nats_options;
 pub use servers::node::{NodeEntry, NodeKind};

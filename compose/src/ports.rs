@@ -1,14 +1,14 @@
-//! Which ports the programs listen on, and who has a port that is taken.
+//! Which ports the programs listen on.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use runtime::clock::Ids;
+use runtime::ports::holder_of;
 use rustix::fs::FlockOperation;
 
 use crate::data::make_dir;
@@ -67,17 +67,6 @@ impl Ports {
     }
 }
 
-/// Who listens on this port, as `nats-server (pid 123)`; nothing when the system does not tell.
-pub fn holder_of(port: u16) -> Option<String> {
-    let pid = from_proc(port).or_else(|| from_lsof(port))?;
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok().or_else(|| {
-        let output = Command::new("ps").args(["-o", "comm=", "-p", &pid.to_string()]).output().ok()?;
-        String::from_utf8(output.stdout).ok()
-    });
-    let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-    Some(format!("{} (pid {pid})", name.unwrap_or_else(|| "a program".to_owned())))
-}
-
 fn offset(name: &str) -> Option<u16> {
     match name {
         "gateway" => Some(0),
@@ -97,7 +86,7 @@ fn check_free(ports: &BTreeMap<String, u16>) -> anyhow::Result<()> {
     for (name, port) in ports {
         if let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, *port)) {
             faults.push(if error.kind() == std::io::ErrorKind::AddrInUse {
-                let holder = holder_of(*port).unwrap_or_else(|| "an unknown program".to_owned());
+                let holder = holder_of(*port);
                 format!("port {port} ({name}) is taken by {holder}; HIGHWATER_PORT_BASE moves all ports")
             } else {
                 format!("port {port} ({name}) cannot be used: {error}")
@@ -128,42 +117,6 @@ fn reserve() -> anyhow::Result<(u16, File)> {
 
 fn reservations() -> PathBuf {
     std::env::temp_dir().join(format!("highwater-ports-{}", rustix::process::geteuid().as_raw()))
-}
-
-/// Linux: the socket's inode from /proc/net/tcp, then the process that has it open.
-fn from_proc(port: u16) -> Option<u32> {
-    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| std::fs::read_to_string(table).ok())
-        .flat_map(|table| table.lines().filter_map(|line| listening_inode(line, port)).collect::<Vec<_>>())
-        .map(|inode| format!("socket:[{inode}]"))
-        .collect();
-    let is_listener = |fd: &Path| {
-        std::fs::read_link(fd).is_ok_and(|link| inodes.iter().any(|inode| link.as_os_str() == inode.as_str()))
-    };
-    for process in std::fs::read_dir("/proc").ok()?.filter_map(Result::ok) {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let Ok(fds) = std::fs::read_dir(process.path().join("fd")) else { continue };
-        if fds.filter_map(Result::ok).any(|fd| is_listener(&fd.path())) {
-            return Some(pid);
-        }
-    }
-    None
-}
-
-/// The inode of a line of /proc/net/tcp, when it is a socket that listens on this port.
-fn listening_inode(line: &str, port: u16) -> Option<String> {
-    const LISTEN: &str = "0A";
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let (_, local) = fields.get(1)?.rsplit_once(':')?;
-    let matches = u16::from_str_radix(local, 16).ok()? == port && *fields.get(3)? == LISTEN;
-    matches.then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
-}
-
-fn from_lsof(port: u16) -> Option<u32> {
-    let output = Command::new("lsof").args(["-nP", &format!("-iTCP:{port}"), "-sTCP:LISTEN", "-Fp"]).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    text.lines().find_map(|line| line.strip_prefix('p')?.parse().ok())
 }
 
 #[cfg(test)]

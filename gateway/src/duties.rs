@@ -8,7 +8,6 @@ mod wiped;
 
 use std::time::Duration;
 
-use journal::Lease;
 use proto::Actor;
 use runtime::shutdown::Shutdown;
 use tracing::{debug, info, warn};
@@ -74,7 +73,7 @@ async fn under_lease(files: &Files, duty: &'static str, holder: &str, work: impl
     };
     let done = tokio::select! {
         done = work => done,
-        () = keep(&mut lease) => {
+        () = lease.keep() => {
             warn!("lost the lease of the duty {duty} in its middle; it goes on in the next round");
             return;
         }
@@ -84,16 +83,6 @@ async fn under_lease(files: &Files, duty: &'static str, holder: &str, work: impl
     }
     if let Err(error) = lease.release().await {
         debug!("the lease of the duty {duty} ends by itself: {error}");
-    }
-}
-
-/// Renews the lease until it is lost.
-async fn keep(lease: &mut Lease) {
-    loop {
-        tokio::time::sleep(lease.ttl() / 3).await;
-        if !matches!(lease.renew().await, Ok(true)) {
-            return;
-        }
     }
 }
 

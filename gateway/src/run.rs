@@ -10,6 +10,7 @@ use blobs::Nodes;
 use catalog::{Checkpoint, Reader};
 use journal::{Journal, Markers};
 use runtime::config::{Fault, Faults, within};
+use runtime::ports::holder_of;
 use runtime::program::Process;
 use tokio::net::TcpListener;
 use tracing::info;
@@ -96,7 +97,7 @@ pub(crate) fn check_secrets(config: &Config) -> Result<(), Faults> {
 async fn bind(listen: SocketAddr) -> Result<TcpListener, Faults> {
     TcpListener::bind(listen).await.map_err(|error| {
         let problem = match error.kind() {
-            ErrorKind::AddrInUse => format!("{listen} is taken by another program"),
+            ErrorKind::AddrInUse => format!("{listen} is taken by {}", holder_of(listen.port())),
             _ => format!("{listen} cannot be bound: {error}"),
         };
         Faults::from(Fault::new("listen", problem))
@@ -108,10 +109,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_taken_port_is_said_in_one_line() {
+    async fn a_taken_port_names_its_holder_in_one_line() {
         let first = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = first.local_addr().unwrap();
         let fault = bind(address).await.unwrap_err();
-        assert_eq!(fault.to_string(), format!("listen: {address} is taken by another program"));
+        let said = fault.to_string();
+        assert!(said.starts_with(&format!("listen: {address} is taken by ")), "{said}");
+        assert!(said.ends_with(&format!(" (pid {})", std::process::id())), "{said}");
+        assert_eq!(said.lines().count(), 1);
     }
 }

@@ -5,8 +5,9 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use journal::{Error, Lease, Refill, Saved};
+use journal::{Error, Refill, Saved};
 use proto::{BlobId, Fact, Kind};
 use runtime::retry;
 use tokio::sync::Semaphore;
@@ -17,6 +18,10 @@ mod blob;
 mod pass;
 
 use pass::{End, Pass};
+
+/// Orders to erase taken from the journal at once, each of hundreds of blobs, and how long they are waited for at once.
+const ORDERS: usize = 100;
+const WAIT: Duration = Duration::from_secs(1);
 
 /// Looks after the filling of one node.
 #[derive(Debug)]
@@ -63,7 +68,7 @@ impl Refiller {
         let Some(mut lease) = lane.journal.acquire(&duty, &self.holder).await? else { return Ok(()) };
         let filled = tokio::select! {
             filled = self.fill() => filled,
-            () = keep(&mut lease) => {
+            () = lease.keep() => {
                 tracing::warn!(node.id = %lane.target, "lost the lease of the refill of node {}", lane.target);
                 return Ok(());
             }
@@ -121,32 +126,17 @@ impl Refiller {
     /// The blobs whose erasure was ordered up to event `until`. Their tombstones went with the old disk, and a node that
     /// was down may still have them. What is ordered later comes to the node by its lane.
     async fn ordered_erasures(&self, until: u64) -> Result<HashSet<BlobId>, Error> {
-        let (mut erased, mut from) = (HashSet::new(), 1);
-        while let Some(recorded) = self.lane.journal.next_of(Kind::BlobErasureOrdered, from).await? {
-            if recorded.n > until || self.lane.shutdown.is_soft() {
-                break;
-            }
-            from = recorded.n + 1;
-            if let Ok(event) = recorded.decode()
-                && let Fact::BlobErasureOrdered(ordered) = event.fact
-            {
-                erased.extend(ordered.blob_ids);
+        let mut erased = HashSet::new();
+        let mut orders = self.lane.journal.replay_of(Kind::BlobErasureOrdered, 1, until);
+        while !orders.is_finished() && !self.lane.shutdown.is_soft() {
+            for recorded in orders.next_batch(ORDERS, WAIT).await? {
+                if let Ok(event) = recorded.decode()
+                    && let Fact::BlobErasureOrdered(ordered) = event.fact
+                {
+                    erased.extend(ordered.blob_ids);
+                }
             }
         }
         Ok(erased)
-    }
-}
-
-/// Renews the lease until it is lost.
-async fn keep(lease: &mut Lease) {
-    let mut renewed_at = tokio::time::Instant::now();
-    loop {
-        tokio::time::sleep(lease.ttl() / 6).await;
-        match lease.renew().await {
-            Ok(true) => renewed_at = tokio::time::Instant::now(),
-            // It holds for a while yet, and the journal may be back before that.
-            Err(_) if renewed_at.elapsed() < lease.ttl() * 2 / 3 => {}
-            Ok(false) | Err(_) => return,
-        }
     }
 }

@@ -9,6 +9,8 @@ use async_nats::jetstream;
 use compose::{Stack, State};
 use tests::{Cluster, Content, Nats, eventually, reason_of, run};
 
+mod lost;
+
 const STREAM: &str = "HIGHWATER";
 
 async fn jetstream(cluster: &Cluster) -> anyhow::Result<jetstream::Context> {

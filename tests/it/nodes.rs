@@ -1,6 +1,7 @@
 //! Tests that depend on the S3 nodes.
 
 mod bad_input;
+mod cut;
 mod erase;
 mod faults;
 mod kill;

@@ -154,8 +154,8 @@ pub(crate) fn consumer(config: &Config, name: &ConsumerName) -> pull::Config {
     }
 }
 
-/// A replay's own consumer, gone by itself soon after nobody asks it any more.
-pub(crate) fn replay(config: &Config, name: String, from: u64) -> pull::Config {
+/// A replay's own consumer, gone by itself soon after nobody asks it any more. Without subjects it gets everything.
+pub(crate) fn replay(config: &Config, name: String, from: u64, subjects: &[String]) -> pull::Config {
     pull::Config {
         durable_name: None,
         description: Some("Reads the journal in order.".to_owned()),
@@ -163,7 +163,7 @@ pub(crate) fn replay(config: &Config, name: String, from: u64) -> pull::Config {
         ack_policy: AckPolicy::None,
         ack_wait: Duration::ZERO,
         max_deliver: 0,
-        filter_subject: String::new(),
+        filter_subjects: subjects.to_vec(),
         max_ack_pending: 0,
         inactive_threshold: config.pull_expires * 2,
         num_replicas: 1,

@@ -54,6 +54,17 @@ pub(crate) struct ConnectionId {
     client: u64,
 }
 
+/// A delivery among those of its consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Delivered {
+    /// How often the message was delivered.
+    pub(crate) times: u32,
+    /// Which delivery it is, from 1 on.
+    pub(crate) n: u64,
+    /// How many messages the consumer has after it.
+    pub(crate) pending: u64,
+}
+
 /// An answer of JetStream that is an error.
 pub(crate) type ApiError = jetstream::Error;
 
@@ -195,11 +206,14 @@ impl Link {
         made.map(drop).map_err(|error| Error::unavailable(what, &with_sources(&error)))
     }
 
-    /// A message of a stream as an event at its place, with how often it was delivered.
-    pub(crate) fn recorded(&self, message: async_nats::Message) -> Result<(Recorded, u32), Error> {
+    /// A message of a stream as an event at its place, and what it is among the deliveries of its consumer.
+    pub(crate) fn recorded(&self, message: async_nats::Message) -> Result<(Recorded, Delivered), Error> {
         let message = jetstream::Message { message, context: self.context.clone() };
         let (n, delivered) = match message.info() {
-            Ok(info) => (info.stream_sequence, u32::try_from(info.delivered).unwrap_or(u32::MAX)),
+            Ok(info) => {
+                let times = u32::try_from(info.delivered).unwrap_or(u32::MAX);
+                (info.stream_sequence, Delivered { times, n: info.consumer_sequence, pending: info.pending })
+            }
             Err(error) => return Err(Error::refused("read the place of a delivery", &error)),
         };
         let recorded = Recorded {

@@ -16,6 +16,16 @@ pub enum Lane {
     Large,
 }
 
+/// The subject of the events of a kind, apart from those that ask for copies of a large blob.
+pub(crate) fn subject(kind: Kind) -> String {
+    format!("hw.v1.{}", kind.subject_token())
+}
+
+/// The subject of the events of a kind that ask for copies of a large blob.
+pub(crate) fn large_subject(kind: Kind) -> String {
+    subject(kind) + ".large"
+}
+
 /// The name of a durable consumer of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConsumerName {
@@ -40,7 +50,6 @@ impl Lane {
 
     /// The subjects that the lane's consumers get, in the order in which the consumers are made with them.
     pub fn subjects(self) -> Vec<String> {
-        let subject = |kind: Kind| format!("hw.v1.{}", kind.subject_token());
         match self {
             Self::Small => vec![
                 subject(Kind::FileUploaded),
@@ -50,9 +59,9 @@ impl Lane {
                 subject(Kind::NodeJoined),
                 subject(Kind::NodeWiped),
             ],
-            Self::Large => [Kind::FileUploaded, Kind::ReplicaLost, Kind::ReplicationRedriven]
-                .map(|kind| subject(kind) + ".large")
-                .to_vec(),
+            Self::Large => {
+                [Kind::FileUploaded, Kind::ReplicaLost, Kind::ReplicationRedriven].map(large_subject).to_vec()
+            }
         }
     }
 }

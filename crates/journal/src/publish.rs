@@ -37,7 +37,8 @@ pub(crate) struct Entry {
     message: Arc<Message>,
     /// The highest checkpoint known before the event was first sent.
     floor: u64,
-    /// An earlier attempt may have stored it. Then it goes alone: a batch with one known id is refused as a whole.
+    /// An earlier attempt may have stored it. Then it goes alone, as a batch with one known id is refused as a whole, and no
+    /// later attempt proves that it is not stored.
     maybe_stored: bool,
     /// After this nobody waits any more.
     deadline: Instant,
@@ -181,6 +182,7 @@ fn closed() -> Failure {
 impl Entry {
     /// The attempt's end. The caller may be gone.
     fn end(self, outcome: Result<Published, Failure>) {
+        let outcome = if self.maybe_stored { outcome.map_err(Failure::after_unknown) } else { outcome };
         let _gone = self.answer.send(outcome);
     }
 
@@ -210,6 +212,22 @@ impl std::hash::Hash for Message {
 }
 
 // === impl Failure ===
+
+impl Failure {
+    /// What an attempt's failure says about the event when an earlier attempt may have stored it: a no to this attempt is
+    /// none to that one, which may even come to be stored after this. Who was told that it is not stored would throw the
+    /// object away that the event names.
+    fn after_unknown(self) -> Self {
+        match self {
+            Self::NotStored(reason)
+            | Self::Final(PublishError::Full { reason } | PublishError::Rejected { reason }) => Self::Unknown(reason),
+            Self::Unknown(_)
+            | Self::Final(PublishError::Unknown { .. } | PublishError::Diverged { .. } | PublishError::Unsafe { .. }) => {
+                self
+            }
+        }
+    }
+}
 
 impl Transient for Failure {
     fn is_transient(&self) -> bool {
@@ -251,6 +269,29 @@ mod tests {
         let (together, alone) = split(group, Instant::now());
         assert_eq!(ids(&together), ["a", "c"]);
         assert_eq!(ids(&alone), ["b", "a"]);
+    }
+
+    #[test]
+    fn a_no_proves_nothing_once_an_attempt_may_have_stored_the_event() {
+        let reason = || "no".to_owned();
+        let noes = [
+            Failure::NotStored(reason()),
+            Failure::Final(PublishError::Full { reason: reason() }),
+            Failure::Final(PublishError::Rejected { reason: reason() }),
+        ];
+        for no in noes {
+            let (first, mut outcome) = entry("a", false);
+            first.end(Err(no.clone()));
+            assert_eq!(outcome.try_recv(), Ok(Err(no.clone())));
+            let (later, mut outcome) = entry("a", true);
+            later.end(Err(no.clone()));
+            assert_eq!(outcome.try_recv(), Ok(Err(Failure::Unknown(reason()))), "{no:?}");
+        }
+        // Nobody throws anything away for these.
+        let stopped = Failure::Final(PublishError::Diverged { reason: reason() });
+        let (later, mut outcome) = entry("a", true);
+        later.end(Err(stopped.clone()));
+        assert_eq!(outcome.try_recv(), Ok(Err(stopped)));
     }
 
     #[test]

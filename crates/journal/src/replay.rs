@@ -10,15 +10,18 @@ use tokio::time::Instant;
 use crate::error::Error;
 use crate::journal::{Head, Shared};
 use crate::layout;
+use crate::link::Delivered;
 use crate::pull::{Pulled, Puller};
 
-/// The events of the journal from one number on, each exactly once, in order and without holes.
+/// The events of the journal from one number on, or those of some subjects, each exactly once, in order and without holes.
 ///
 /// It keeps no position outside this process: whoever reads remembers how far it came, and begins there again.
 #[derive(Debug)]
 pub struct Replay {
     shared: Arc<Shared>,
-    /// The number that must come next.
+    /// Which events are read; `None`: all.
+    filter: Option<Filter>,
+    /// The number that must come next; with a filter, the lowest that may.
     next: u64,
     /// The last number wanted.
     to: Option<u64>,
@@ -34,6 +37,17 @@ pub struct Replay {
     said: Option<String>,
 }
 
+/// Some subjects. The numbers of their events say nothing about what is missing between them, so the consumer's own count
+/// of its deliveries does.
+#[derive(Debug)]
+struct Filter {
+    subjects: Vec<String>,
+    /// The deliveries of the present consumer so far.
+    delivered: u64,
+    /// Where the journal ended when that consumer was made.
+    head: u64,
+}
+
 // === impl Replay ===
 
 impl Replay {
@@ -41,6 +55,7 @@ impl Replay {
         let backoff = Backoff::new(&shared.config.patience());
         Self {
             shared,
+            filter: None,
             next: from.max(1),
             to,
             last_id: None,
@@ -52,9 +67,15 @@ impl Replay {
         }
     }
 
-    /// The number of the event that comes next.
+    /// Only the events with these subjects, up to one that is in the journal already.
+    pub(crate) fn of_subjects(shared: Arc<Shared>, subjects: Vec<String>, from: u64, to: u64) -> Self {
+        let filter = Filter { subjects, delivered: 0, head: 0 };
+        Self { filter: Some(filter), ..Self::new(shared, from, Some(to)) }
+    }
+
+    /// The number of the event that comes next; when only some are read, the lowest that it may have.
     pub fn next_n(&self) -> u64 {
-        self.next - self.batch.len() as u64
+        self.batch.first().map_or(self.next, |first| first.n)
     }
 
     /// Whether everything up to the last wanted event was returned.
@@ -96,6 +117,9 @@ impl Replay {
     async fn advance(&mut self, max: usize, deadline: Instant) -> Result<(), Error> {
         if self.puller.is_none() {
             self.puller = Some(self.open().await?);
+            if self.is_complete() {
+                return Ok(());
+            }
         }
         let (batch, wanted) = (self.shared.config.replay_batch, self.wanted());
         let Some(puller) = &mut self.puller else { return Ok(()) };
@@ -108,8 +132,12 @@ impl Replay {
         while let Some(one) = came {
             match one {
                 Pulled::Message(message) => {
-                    let (recorded, _) = self.shared.link.recorded(*message)?;
-                    if !self.accept(recorded)? {
+                    let (recorded, delivered) = self.shared.link.recorded(*message)?;
+                    let accepted = match self.filter {
+                        None => self.accept(recorded)?,
+                        Some(_) => self.accept_selected(recorded, delivered),
+                    };
+                    if !accepted {
                         self.puller = None;
                     }
                 }
@@ -142,8 +170,14 @@ impl Replay {
         self.shared.same(identity, head).await?;
         self.same_position(head).await?;
         let name = format!("replay-{}", link.client.new_inbox().rsplit('.').next().unwrap_or_default());
-        link.put_consumer(&config.stream, &layout::replay(config, name.clone(), self.next)).await?;
+        let subjects = self.filter.as_ref().map(|filter| filter.subjects.as_slice()).unwrap_or_default();
+        let made =
+            link.put_consumer(&config.stream, &layout::replay(config, name.clone(), self.next, subjects)).await?;
         let puller = Puller::open(link, config, &name, config.replay_bytes).await?;
+        if let Some(filter) = &mut self.filter {
+            (filter.delivered, filter.head) = (0, head.n);
+            self.end_if_none(made.num_pending);
+        }
         if self.said.take().is_some() {
             tracing::info!(seq = self.next, "reading the journal again from event {}", self.next);
         }
@@ -184,10 +218,44 @@ impl Replay {
             return Ok(false);
         }
         self.next += 1;
+        self.take(recorded);
+        Ok(true)
+    }
+
+    /// As [`Self::accept`], of an event that was selected.
+    fn accept_selected(&mut self, recorded: Recorded, delivered: Delivered) -> bool {
+        let Some(filter) = &mut self.filter else { return false };
+        if delivered.n != filter.delivered + 1 {
+            return false;
+        }
+        filter.delivered = delivered.n;
+        if let Some(to) = self.to
+            && recorded.n > to
+        {
+            self.next = to + 1;
+            return true;
+        }
+        self.next = recorded.n + 1;
+        self.take(recorded);
+        self.end_if_none(delivered.pending);
+        true
+    }
+
+    fn take(&mut self, recorded: Recorded) {
         self.last_id = Some(recorded.message_id.clone());
         self.backoff.reset();
         self.batch.push(recorded);
-        Ok(true)
+    }
+
+    /// With a filter, the last event wanted need not be one that comes.
+    fn end_if_none(&mut self, pending: u64) {
+        let head = self.filter.as_ref().map_or(0, |filter| filter.head);
+        if pending == 0
+            && let Some(to) = self.to
+            && to <= head
+        {
+            self.next = self.next.max(to + 1);
+        }
     }
 
     fn say(&mut self, reason: &str) {

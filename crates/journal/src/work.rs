@@ -162,7 +162,7 @@ impl Work {
         let (recorded, delivered) = self.shared.link.recorded(message)?;
         Ok(Delivery {
             recorded,
-            delivered,
+            delivered: delivered.times,
             client: self.shared.link.client.clone(),
             reply,
             ack_wait: self.shared.config.ack_wait,

@@ -10,6 +10,7 @@ pub mod telemetry;
 mod error_line;
 
 pub mod clock;
+pub mod ports;
 pub mod shutdown;
 pub mod tasks;
 

@@ -2,61 +2,10 @@ use std::collections::HashSet;
 
 use super::*;
 
-const ALL: [Code; 48] = [
-    Code::MessageInvalid,
-    Code::PathInvalid,
-    Code::SpaceInvalid,
-    Code::DigestInvalid,
-    Code::ContentTypeInvalid,
-    Code::TimeInvalid,
-    Code::RequestIdInvalid,
-    Code::ActorInvalid,
-    Code::IdInvalid,
-    Code::SequenceInvalid,
-    Code::PageSizeInvalid,
-    Code::PageTokenInvalid,
-    Code::MetadataMissing,
-    Code::MetadataTwice,
-    Code::ChunkTooLarge,
-    Code::FileTooLarge,
-    Code::SizeMismatch,
-    Code::DigestMismatch,
-    Code::OffsetWrong,
-    Code::UploadLost,
-    Code::SpaceNotFound,
-    Code::FileNotFound,
-    Code::VersionNotFound,
-    Code::FolderNotFound,
-    Code::ReceiptNotFound,
-    Code::BlobNotFound,
-    Code::NodeNotFound,
-    Code::LastNode,
-    Code::RangeOutOfRange,
-    Code::RequestIdReused,
-    Code::JournalRestored,
-    Code::SequenceUnknown,
-    Code::JournalFull,
-    Code::TooManyUploads,
-    Code::TooManyDownloads,
-    Code::NoNodeAvailable,
-    Code::NoCopyAvailable,
-    Code::JournalUnavailable,
-    Code::JournalUnsafe,
-    Code::JournalDiverged,
-    Code::CatalogUnavailable,
-    Code::CatalogBehind,
-    Code::ShuttingDown,
-    Code::UploadIdle,
-    Code::DownloadIdle,
-    Code::UploadTooLong,
-    Code::UploadCut,
-    Code::Internal,
-];
-
 #[test]
 fn every_reason_is_a_word_of_its_own() {
-    let reasons: HashSet<&str> = ALL.iter().map(|code| code.reason()).collect();
-    assert_eq!(reasons.len(), ALL.len());
+    let reasons: HashSet<&str> = Code::ALL.iter().map(|code| code.reason()).collect();
+    assert_eq!(reasons.len(), Code::ALL.len());
     for reason in reasons {
         assert!(reason.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{reason}");
     }
@@ -77,7 +26,7 @@ fn the_reason_and_the_facts_travel_as_error_info() {
 
 #[test]
 fn only_errors_that_pass_by_themselves_say_when_to_try_again() {
-    for code in ALL {
+    for code in Code::ALL.iter().copied() {
         let passes = matches!(code.grpc(), tonic::Code::Unavailable | tonic::Code::ResourceExhausted);
         let details = tonic::Status::from(Error::new(code, "no")).get_error_details();
         assert_eq!(details.retry_info().is_some(), passes, "{code:?}");

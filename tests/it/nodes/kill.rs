@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, ensure};
+use futures::future::try_join_all;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use runtime::config::Environment;
 use tests::{Client, Cluster, Content, chunks, eventually, metadata, run};
@@ -14,6 +17,8 @@ const VICTIMS: [&str; 9] =
     ["gateway", "replicator-1", "replicator-2", "projector", "nats", "node-a", "node-b", "node-c", "postgres"];
 /// Uploads that are acknowledged between two kills, at most.
 const BETWEEN: u64 = 25;
+/// One time in so many, two are killed at once.
+const TWO_AT_ONCE: u64 = 3;
 
 /// What was acknowledged, by path.
 type Acknowledged = Arc<Mutex<BTreeMap<String, Content>>>;
@@ -62,8 +67,31 @@ async fn upload(
     }
 }
 
-async fn kill(cluster: &Cluster, random: &mut rand::rngs::StdRng, kills: u64, done: &AtomicU64) -> anyhow::Result<()> {
-    for n in 0..kills {
+/// Whom to kill next: everyone in turn, in an order that changes from turn to turn, so that nobody is left out.
+struct Victims {
+    random: StdRng,
+    left: Vec<&'static str>,
+}
+
+impl Victims {
+    /// So many different ones, or as many as the turn has left.
+    fn next(&mut self, count: usize) -> Vec<&'static str> {
+        if self.left.is_empty() {
+            self.left = VICTIMS.to_vec();
+            self.left.shuffle(&mut self.random);
+        }
+        self.left.split_off(self.left.len().saturating_sub(count))
+    }
+}
+
+async fn kill(cluster: &Cluster, seed: u64, kills: u64, done: &AtomicU64) -> anyhow::Result<()> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut victims = Victims { random: StdRng::from_rng(&mut random), left: Vec::new() };
+    let mut n = 0;
+    for time in 1.. {
+        if n >= kills {
+            break;
+        }
         let goal = done.load(Ordering::Relaxed) + random.random_range(0..BETWEEN);
         eventually("uploads go on", async || {
             let reached = done.load(Ordering::Relaxed);
@@ -71,10 +99,12 @@ async fn kill(cluster: &Cluster, random: &mut rand::rngs::StdRng, kills: u64, do
             Ok(())
         })
         .await;
-        let victim = VICTIMS[random.random_range(0..VICTIMS.len())];
-        println!("kill {n}: {victim} after {goal} uploads");
-        cluster.stack.kill(victim).await.context(victim)?;
-        cluster.stack.start(victim).await.context(victim)?;
+        let together = victims.next(if time % TWO_AT_ONCE == 0 { 2 } else { 1 });
+        println!("kill {n}: {} after {goal} uploads", together.join(" and "));
+        try_join_all(together.iter().map(|name| cluster.stack.kill(name))).await.context(together.join(" and "))?;
+        // At the same time: who starts is ready only when what it needs is there.
+        try_join_all(together.iter().map(|name| cluster.stack.start(name))).await.context(together.join(" and "))?;
+        n += together.len() as u64;
     }
     Ok(())
 }
@@ -89,10 +119,9 @@ fn what_was_acknowledged_survives_kills_at_random_points() {
         async |cluster| {
             let acknowledged = Acknowledged::default();
             let (done, stop) = (AtomicU64::new(0), AtomicU64::new(0));
-            let mut random = rand::rngs::StdRng::seed_from_u64(seed);
             let uploaders = (0..UPLOADERS).map(|uploader| upload(cluster, seed, uploader, &done, &stop, &acknowledged));
             let killer = async {
-                let outcome = kill(cluster, &mut random, kills, &done).await;
+                let outcome = kill(cluster, seed, kills, &done).await;
                 stop.store(1, Ordering::Relaxed);
                 outcome
             };

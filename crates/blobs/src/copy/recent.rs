@@ -59,9 +59,15 @@ impl Recent {
         cell.get_or_try_init(|| read).await.cloned()
     }
 
-    /// Forgets bytes that turned out to be wrong.
+    /// Forgets bytes that turned out to be wrong, and that they took any room. Rare enough to look through all.
     pub(super) fn forget(&self, blob: BlobId) {
-        self.lock().blobs.remove(&blob);
+        let mut kept = self.lock();
+        kept.blobs.remove(&blob);
+        if let Some(at) = kept.order.iter().position(|(other, _)| *other == blob)
+            && let Some((_, bytes)) = kept.order.remove(at)
+        {
+            kept.bytes -= bytes;
+        }
     }
 
     fn cell(&self, blob: BlobId, size_bytes: u64) -> Cell {
@@ -138,5 +144,22 @@ mod tests {
         assert_eq!(reads(&recent, &[1, 1], 3).await, 1);
         recent.forget(blob(1));
         assert_eq!(reads(&recent, &[1], 3).await, 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_forgotten_takes_no_room() {
+        let recent = Recent::new(16 * 1024);
+        for _ in 0..100 {
+            assert_eq!(reads(&recent, &[1], 1024).await, 1);
+            recent.forget(blob(1));
+        }
+        let (bytes, entries) = {
+            let kept = recent.lock();
+            (kept.bytes, kept.order.len())
+        };
+        assert_eq!((bytes, entries), (0, 0));
+        // As many as fit are kept, the one that was read again among them.
+        assert_eq!(reads(&recent, &(1..=16).collect::<Vec<_>>(), 1024).await, 16);
+        assert_eq!(reads(&recent, &(1..=16).collect::<Vec<_>>(), 1024).await, 0);
     }
 }

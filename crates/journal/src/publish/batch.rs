@@ -15,15 +15,16 @@ const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 enum Outcome {
     /// All of it is stored, in order, from this number on.
     Stored { first: u64 },
-    /// None of it is, for a reason that may be that of one event only: each goes alone now.
-    Refused(String),
+    /// It was refused, for a reason that may be that of one event only: each goes alone now. That none of it is stored is
+    /// certain unless `maybe_stored`.
+    Refused { reason: String, maybe_stored: bool },
     /// Nobody knows: each is asked for alone, later.
     Failed(Failure),
 }
 
 /// Publishes events together and ends their attempts. Returns those that must now be published one by one: none if the
 /// batch is stored, and none while the connection is down.
-pub(super) async fn publish(shared: &Shared, entries: Vec<Entry>) -> Vec<Entry> {
+pub(super) async fn publish(shared: &Shared, mut entries: Vec<Entry>) -> Vec<Entry> {
     match store(shared, &entries).await {
         Outcome::Stored { first } => {
             for (n, entry) in (first..).zip(entries) {
@@ -31,8 +32,11 @@ pub(super) async fn publish(shared: &Shared, entries: Vec<Entry>) -> Vec<Entry> 
             }
             Vec::new()
         }
-        Outcome::Refused(reason) => {
-            tracing::debug!("published {} events one by one, as a batch was refused: {reason}", entries.len());
+        Outcome::Refused { reason, maybe_stored } => {
+            tracing::debug!("publishing {} events one by one, as a batch was refused: {reason}", entries.len());
+            for entry in &mut entries {
+                entry.maybe_stored |= maybe_stored;
+            }
             entries
         }
         Outcome::Failed(failure) => {
@@ -45,7 +49,7 @@ pub(super) async fn publish(shared: &Shared, entries: Vec<Entry>) -> Vec<Entry> 
 }
 
 async fn store(shared: &Shared, entries: &[Entry]) -> Outcome {
-    let Some((last, staged)) = entries.split_last() else { return Outcome::Refused("it is empty".to_owned()) };
+    let Some((last, staged)) = entries.split_last() else { return not_sent("it is empty".to_owned()) };
     let inbox = shared.link.client.new_inbox();
     let id = inbox.rsplit('.').next().unwrap_or_default();
     if let Err(outcome) = stage(shared, staged, id).await {
@@ -57,7 +61,10 @@ async fn store(shared: &Shared, entries: &[Entry]) -> Outcome {
     let answer = send::request(shared, &last.message, headers).await;
     let connection = shared.link.current();
     match answer.and_then(|answer| send::parse(&answer.payload)) {
-        Ok(Ack { error: Some(error), .. }) => Outcome::Refused(error.to_string()),
+        Ok(Ack { error: Some(error), .. }) => {
+            let maybe_stored = matches!(send::refusal(&error), Failure::Unknown(_));
+            Outcome::Refused { reason: error.to_string(), maybe_stored }
+        }
         Ok(ack) => committed(shared, &ack, connection, id, entries.len() as u64).await,
         Err(failure) => Outcome::Failed(unknown(failure)),
     }
@@ -70,19 +77,23 @@ async fn stage(shared: &Shared, staged: &[Entry], id: &str) -> Result<(), Outcom
         if index > 0 {
             let (subject, payload) = (entry.message.subject.clone(), entry.message.payload.clone());
             let sent = shared.link.client.publish_with_headers(subject, headers, payload).await;
-            sent.map_err(|error| Outcome::Refused(error.to_string()))?;
+            sent.map_err(|error| not_sent(error.to_string()))?;
             continue;
         }
         let answer = send::request(shared, &entry.message, headers).await.map_err(|failure| match failure {
             Failure::Unknown(reason) | Failure::NotStored(reason) => Outcome::Failed(Failure::NotStored(reason)),
-            Failure::Final(error) => Outcome::Refused(error.to_string()),
+            Failure::Final(error) => not_sent(error.to_string()),
         })?;
         if !answer.payload.is_empty() {
-            let said = String::from_utf8_lossy(&answer.payload).into_owned();
-            return Err(Outcome::Refused(said));
+            return Err(not_sent(String::from_utf8_lossy(&answer.payload).into_owned()));
         }
     }
     Ok(())
+}
+
+/// The commit never left.
+fn not_sent(reason: String) -> Outcome {
+    Outcome::Refused { reason, maybe_stored: false }
 }
 
 async fn committed(shared: &Shared, ack: &Ack, came_on: Option<ConnectionId>, id: &str, count: u64) -> Outcome {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use anyhow::Result;
 use bytes::Bytes;
 use journal::{BucketName, Error};
+use tokio::time::Instant;
 
 use crate::bench::Bench;
-use crate::server::eventually;
+use crate::server::{Sync, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_holder_at_a_time() -> Result<()> {
@@ -34,6 +35,48 @@ async fn a_lease_that_is_not_renewed_passes_on() -> Result<()> {
     let second = eventually("the lease ends", take).await;
     assert!(!first.renew().await?);
     assert_eq!(second.ttl(), bench.config.lease_ttl);
+    Ok(())
+}
+
+/// Through an outage that is shorter than it holds, and not through one that is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_is_kept_while_it_can_be() -> Result<()> {
+    let mut bench = Bench::empty().await?;
+    bench.config.lease_ttl = Duration::from_secs(9);
+    bench.init().await?;
+    let (journal, ttl) = (bench.open().await?, bench.config.lease_ttl);
+    let mut lease = journal.acquire("join_nodes", "gateway-1").await?.unwrap();
+    let (began, server) = (Instant::now(), &mut bench.server);
+    let after = async |time| eventually("time passes", async || (began.elapsed() > time).then_some(())).await;
+    let down_at = tokio::select! {
+        () = lease.keep() => panic!("it is lost after {:?}", began.elapsed()),
+        down_at = async {
+            server.kill()?;
+            // More than one renewal has failed by then.
+            after(ttl * 2 / 5).await;
+            server.restart(Sync::Always).await?;
+            after(ttl * 5 / 4).await;
+            let others = eventually("the journal answers", async || {
+                journal.acquire("join_nodes", "gateway-2").await.ok()
+            });
+            assert!(others.await.is_none(), "somebody else has it too");
+            server.kill()?;
+            anyhow::Ok(Instant::now())
+        } => down_at?,
+    };
+    lease.keep().await;
+    assert!(down_at.elapsed() < ttl, "it was not kept longer than it holds: {:?}", down_at.elapsed());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_somebody_else_has_is_not_kept() -> Result<()> {
+    let bench = Bench::start().await?;
+    let journal = bench.open().await?;
+    let mut lease = journal.acquire("join_nodes", "gateway-1").await?.unwrap();
+    journal.bucket(BucketName::Leases).await?.put("join_nodes", "gateway-2".into()).await?;
+    lease.keep().await;
+    assert!(!lease.renew().await?);
     Ok(())
 }
 

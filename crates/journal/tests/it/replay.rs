@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use futures::future::try_join_all;
 use journal::{Error, Journal, Replay};
-use proto::Event;
+use proto::{Event, Kind};
 
 use crate::bench::{Bench, everything};
 use crate::server::{Sync, eventually};
@@ -44,6 +44,50 @@ async fn a_part_of_the_journal() -> Result<()> {
     assert!(part.is_finished());
     assert_eq!(part.next_batch(10, WAIT).await?, []);
     assert_eq!(part.next_n(), 61);
+    Ok(())
+}
+
+/// The numbers of all events that a replay still gives, in small batches.
+async fn rest(replay: &mut Replay) -> Result<Vec<u64>> {
+    let mut all = Vec::new();
+    while !replay.is_finished() {
+        all.extend(replay.next_batch(7, WAIT).await?.into_iter().map(|recorded| recorded.n));
+    }
+    Ok(all)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_events_of_a_kind() -> Result<()> {
+    let mut bench = Bench::start().await?;
+    bench.config.replay_batch = 8;
+    let journal = bench.open().await?;
+    let nothing: Vec<u64> = Vec::new();
+    assert_eq!(rest(&mut journal.replay_of(Kind::FileUploaded, 1, 0)).await?, nothing);
+    // Of three events the first is small, the second large, and the third of another kind.
+    for n in 1..=60 {
+        let event = match n % 3 {
+            1 => bench.upload(5),
+            2 => bench.upload(100 << 20),
+            _ => bench.order(),
+        };
+        assert_eq!(journal.publish(&event).await?.n, n);
+    }
+    let uploads = |from: u64, to: u64| (from..=to).filter(|n| n % 3 != 0).collect::<Vec<_>>();
+    assert_eq!(rest(&mut journal.replay_of(Kind::FileUploaded, 1, 60)).await?, uploads(1, 60));
+    assert_eq!(rest(&mut journal.replay_of(Kind::FileUploaded, 20, 40)).await?, uploads(20, 40));
+    assert_eq!(rest(&mut journal.replay_of(Kind::FileUploaded, 60, 60)).await?, nothing);
+    let orders: Vec<u64> = (1..=20).map(|n| n * 3).collect();
+    assert_eq!(rest(&mut journal.replay_of(Kind::BlobErasureOrdered, 1, 60)).await?, orders);
+    assert_eq!(rest(&mut journal.replay_of(Kind::BlobErasureOrdered, 1, 59)).await?, orders[..19]);
+    assert_eq!(rest(&mut journal.replay_of(Kind::NodeWiped, 1, 60)).await?, nothing);
+
+    // A server that goes away in the middle is waited for, and nothing is missing then or comes twice.
+    let mut replay = journal.replay_of(Kind::FileUploaded, 1, 60);
+    let mut seen: Vec<u64> = replay.next_batch(7, WAIT).await?.into_iter().map(|recorded| recorded.n).collect();
+    bench.server.kill()?;
+    bench.server.restart(Sync::Always).await?;
+    seen.extend(rest(&mut replay).await?);
+    assert_eq!(seen, uploads(1, 60));
     Ok(())
 }
 
