@@ -16,6 +16,7 @@ mod node;
 mod nodes;
 mod rank;
 
+mod blame;
 mod blob;
 mod commit;
 mod copy;
@@ -51,6 +52,6 @@ pub use marker::{MARKER_KEY, Marker};
 pub use node::{Listed, Node, ObjectHead, OtherMarker, Page};
 pub use nodes::{Nodes, Standing};
 pub use rank::rank;
-pub use read::{BadReplica, Read};
+pub use read::{BadReplica, Failed, Read};
 pub use resumable::{PartRecord, Progress, Resumable, UploadState};
 pub use upload::Upload;
