@@ -63,6 +63,8 @@ pub(crate) struct Duties {
     pub(crate) nodes_interval: Duration,
     /// After so many looks in a row that find no marker, a node that has joined counts as wiped.
     pub(crate) wiped_after: u32,
+    /// How often it is tried to take back a wiped node that cannot be taken back, as it is full or takes no writes.
+    pub(crate) wiped_retry: Policy,
     /// How long reading everything on the nodes and comparing it may take; zero turns it off.
     #[serde(with = "runtime::config::duration")]
     pub(crate) scrub_interval: Duration,
@@ -215,6 +217,7 @@ impl Validate for Duties {
         ];
         let zero = times.into_iter().filter(|(_, time)| time.is_zero());
         let mut faults: Vec<Fault> = zero.map(|(key, _)| Fault::new(key, "must be longer than zero")).collect();
+        faults.extend(within("wiped_retry", self.wiped_retry.faults()));
         if self.wiped_after == 0 {
             faults.push(Fault::new("wiped_after", "must be at least 1"));
         }
