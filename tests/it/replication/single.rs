@@ -111,12 +111,12 @@ fn an_object_that_a_node_never_gives_is_found_by_audits_and_downloads() {
 
             // A download comes from elsewhere, and tells of it.
             let (_, read) = &uploads[1];
-            proxies.iter().for_each(|proxy| {
+            for proxy in &proxies {
                 proxy.clear();
                 if proxy.id() != "node-c" {
                     proxy.add(fails(read.blob_id));
                 }
-            });
+            }
             eventually("the copies are reported as lost", async || {
                 cluster.client().await?.get("1").await?;
                 let lost = log.facts().await?.into_iter().filter_map(|(_, _, fact)| match fact {
