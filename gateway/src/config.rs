@@ -71,6 +71,8 @@ pub(crate) struct Duties {
     pub(crate) nodes_interval: Duration,
     /// After so many looks in a row that find no marker, a node that has joined counts as wiped.
     pub(crate) wiped_after: u32,
+    /// How often it is tried to take back a wiped node that cannot be taken back, as it is full or takes no writes.
+    pub(crate) wiped_retry: Policy,
     /// How long reading everything on the nodes and comparing it may take; zero turns it off.
     #[serde(with = "runtime::config::duration")]
     pub(crate) scrub_interval: Duration,
@@ -228,6 +230,7 @@ impl Validate for Duties {
         let counts = [("wiped_after", self.wiped_after), ("rebalance_ahead", self.rebalance_ahead)];
         let none = counts.into_iter().filter(|(_, count)| *count == 0);
         faults.extend(none.map(|(key, _)| Fault::new(key, "must be at least 1")));
+        faults.extend(within("wiped_retry", self.wiped_retry.faults()));
         if self.scrub_bytes_per_second < MIN_SCRUB_BYTES_PER_SECOND {
             faults
                 .push(Fault::new("scrub_bytes_per_second", "must be at least 64KiB, or a node would count as silent"));

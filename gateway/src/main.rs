@@ -12,7 +12,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     program::main("gateway", DEFAULTS, async |args: Args, config: Config, process: Process| match args.command() {
-        Command::Run => gateway::run(config, process).await,
-        Command::Init => gateway::init(&config, &process).await,
+        Command::Run => Box::pin(gateway::run(config, process)).await,
+        Command::Init => Box::pin(gateway::init(&config, &process)).await,
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use journal::Lane;
 use proto::NodeId;
-use runtime::config::{Fault, Validate, duration, within};
+use runtime::config::{Fault, Validate, byte_size, duration, within};
 use runtime::program::Settings;
 use runtime::retry::Policy;
 use runtime::telemetry;
@@ -58,6 +58,16 @@ pub struct Replicator {
     pub max_waiting: u16,
     /// The delays after which a blob comes again that could not be copied because of a node, or of the journal.
     pub give_back: Policy,
+    /// The delays after which a blob comes again that could not be read, as the nodes that may have it are down; and one
+    /// that had to make room for the blobs of other nodes.
+    pub source_wait: Policy,
+    /// A copy that takes longer than this, and than its bytes at `slow_bytes_per_second`, shows that its source is slow: for
+    /// a while that source gets at most half of the places of the lane.
+    #[serde(with = "duration")]
+    pub slow_after: Duration,
+    /// See `slow_after`.
+    #[serde(with = "byte_size")]
+    pub slow_bytes_per_second: u64,
     /// The delay after which an event comes again that only a later version of the program understands.
     #[serde(with = "duration")]
     pub unknown_event_delay: Duration,
@@ -174,12 +184,15 @@ impl Validate for Replicator {
         check(!self.refill_interval.is_zero(), "refill_interval", "must be longer than zero");
         check(!self.refill_save_within.is_zero(), "refill_save_within", "must be longer than zero");
         check(self.max_waiting >= 1, "max_waiting", "must be at least 1");
+        check(!self.slow_after.is_zero(), "slow_after", "must be longer than zero");
+        check(self.slow_bytes_per_second >= 1, "slow_bytes_per_second", "must be more than zero");
         check(!self.unknown_event_delay.is_zero(), "unknown_event_delay", "must be longer than zero");
         let fits = (1..=MAX_CONFIRMED_AT_ONCE).contains(&self.confirm_batch);
         check(fits, "confirm_batch", "must be 1 to 360, so that the event stays below 32 KiB");
         check(self.confirm_queue >= 1, "confirm_queue", "must be at least 1");
         faults.extend(within("retry", self.retry.faults()));
         faults.extend(within("give_back", self.give_back.faults()));
+        faults.extend(within("source_wait", self.source_wait.faults()));
         faults
     }
 }

@@ -19,7 +19,9 @@ pub(crate) struct Job {
     pub(crate) cause: u64,
     /// When the blob was brought, if that is known: for a while after that nobody orders its erasure.
     pub(crate) asked_at: OffsetDateTime,
-    /// Whether what is on the target is wrong, and to be written over without a look at it.
+    /// Whether nobody can have tried it before when the event that asks is first delivered.
+    pub(crate) is_new: bool,
+    /// Whether what is on the target is feared to be wrong: it is read, and written over unless all of it is right.
     pub(crate) overwrite: bool,
 }
 
@@ -73,10 +75,9 @@ impl Asked {
                 Self::Nothing("the blob is placed on other nodes")
             }
             Fact::FileUploaded(uploaded) => Self::Copy(vec![Job::of_upload(event, uploaded, n, target, nodes)]),
-            Fact::ReplicaLost(lost) if lost.node == *target => Self::Copy(wanted(&lost.replicas, |wanted| Job {
-                overwrite: true,
-                ..Job::of_wanted(wanted, n, target, nodes)
-            })),
+            Fact::ReplicaLost(lost) if lost.node == *target => {
+                Self::Copy(wanted(&lost.replicas, |wanted| Job::of_wanted(wanted, n, target, nodes)))
+            }
             Fact::ReplicationRedriven(redriven) if redriven.node == *target => {
                 Self::Copy(wanted(&redriven.replicas, |wanted| Job::of_wanted(wanted, n, target, nodes)))
             }
@@ -122,6 +123,7 @@ impl Job {
             sources: sources(&uploaded.node, target, nodes),
             cause: n,
             asked_at: event.time,
+            is_new: true,
             overwrite: false,
         }
     }
@@ -142,7 +144,9 @@ impl Job {
             cause: n,
             // The blob may be old, and its erasure be ordered at any time.
             asked_at: OffsetDateTime::UNIX_EPOCH,
-            overwrite: false,
+            is_new: false,
+            // A redriven copy was lost once, or failed for reasons that nobody knows here.
+            overwrite: true,
         }
     }
 }
@@ -254,7 +258,7 @@ mod tests {
         assert_eq!(job.sources, [node("node-c"), node("node-b")]);
         assert_eq!(job.cause, 42);
         assert_eq!(job.meta.version_id, EventId::new(Uuid::from_u128(7)).version_id());
-        assert!(!job.overwrite);
+        assert!(job.is_new && !job.overwrite);
     }
 
     #[test]
@@ -271,7 +275,7 @@ mod tests {
             recorded(event(Fact::ReplicaLost(fact)).encode())
         };
         let job = only_copy(&lost(vec![wanted.clone(), wanted]));
-        assert!(job.overwrite);
+        assert!(job.overwrite && !job.is_new);
         assert_eq!((job.blob.blob_id, job.blob.size_bytes, job.cause), (blob(2), 3, 42));
         assert_eq!(job.sources, [node("node-b"), node("node-c")]);
         assert_eq!(job.meta.event_id, EventId::new(Uuid::from_u128(8)));
@@ -281,13 +285,13 @@ mod tests {
     }
 
     #[test]
-    fn copies_that_are_asked_for_again_are_looked_for_first() {
+    fn what_is_there_of_copies_that_are_asked_for_again_is_read() {
         let replicas = vec![wanted_copy(2, "node-c"), wanted_copy(4, "node-x")];
         let fact = Fact::ReplicationRedriven(ReplicationRedriven { node: node("node-a"), replicas });
         let asked = Asked::read(&recorded(event(fact).encode()), &node("node-a"), &nodes());
         let Asked::Copy(jobs) = asked else { panic!("no copies") };
         assert_eq!(jobs.iter().map(|job| job.blob.blob_id).collect::<Vec<_>>(), [blob(2), blob(4)]);
-        assert!(jobs.iter().all(|job| !job.overwrite));
+        assert!(jobs.iter().all(|job| job.overwrite && !job.is_new));
         assert_eq!(jobs[0].sources, [node("node-c"), node("node-b")]);
         assert_eq!(jobs[1].sources, [node("node-b"), node("node-c")]);
     }

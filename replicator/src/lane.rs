@@ -18,8 +18,10 @@ use crate::job::Asked;
 
 mod copy;
 mod erase;
+mod sources;
 
 pub(crate) use copy::Failure;
+pub(crate) use sources::Sources;
 
 /// How long a gate that is shut for the journal's sake waits before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -51,8 +53,12 @@ pub(crate) struct Lane {
     pub(crate) shutdown: Shutdown,
     /// Places for blobs that wait between attempts.
     pub(crate) waiting: Semaphore,
+    /// The copies under way, by the node that they are read from.
+    pub(crate) sources: Sources,
     /// Places for blobs that are being erased.
     pub(crate) erasing: Semaphore,
+    /// Places for orders to erase.
+    pub(crate) orders: Semaphore,
     /// The unknown events that were named in the log.
     pub(crate) named: Mutex<BTreeSet<String>>,
 }
@@ -185,6 +191,14 @@ impl Lane {
         let seq = delivery.recorded.n;
         let delay = nth_delay(&self.settings.give_back, delivery.delivered);
         tracing::debug!(seq, node.id = %self.target, "event {seq} comes again for node {} in {delay:?}: {reason}", self.target);
+        delivery.retry_after(delay).await
+    }
+
+    /// It comes again later, to whomever: who could do it now would only keep others waiting.
+    async fn set_aside(&self, delivery: Delivery, reason: &str) -> Ended {
+        let seq = delivery.recorded.n;
+        let delay = nth_delay(&self.settings.source_wait, delivery.delivered);
+        tracing::debug!(seq, node.id = %self.target, "event {seq} is set aside for {delay:?} by node {}: {reason}", self.target);
         delivery.retry_after(delay).await
     }
 

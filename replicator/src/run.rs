@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{Config, LaneName};
 use crate::confirm::{Limits, Reporter, Reports, What};
-use crate::lane::Lane;
+use crate::lane::{Lane, Sources};
 use crate::refill::Refiller;
 
 /// How often it is asked whether a node was retired.
@@ -87,7 +87,9 @@ impl Shared<'_> {
             ids: self.process.ids.clone(),
             shutdown: self.process.shutdown.clone(),
             waiting: Semaphore::new(usize::from(settings.max_waiting)),
+            sources: Sources::new(settings.concurrency(name)),
             erasing: Semaphore::new(usize::from(settings.erase_concurrency)),
+            orders: Semaphore::new(usize::from(settings.max_waiting)),
             named: Mutex::new(BTreeSet::new()),
             settings,
         }

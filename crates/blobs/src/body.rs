@@ -3,16 +3,21 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use aws_smithy_types::body::SdkBody;
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use tokio::time::Instant;
 
 use crate::breaker::Kind;
 use crate::transport::fault_of_body;
 use crate::{Error, Node, NodeFault};
+
+/// A body of at most so many bytes is not watched on its way.
+const SHORT: u64 = 64 * 1024;
 
 /// An object's bytes as they come. Not verified: who reads them checks the digest.
 #[derive(Debug)]
@@ -31,6 +36,56 @@ pub struct Body {
 pub(crate) struct Pieces {
     pieces: VecDeque<Bytes>,
     left: u64,
+}
+
+/// A body that says when its last piece was taken.
+#[derive(Debug)]
+struct Watched {
+    inner: SdkBody,
+    taken: Taken,
+}
+
+/// When a piece of a body was last taken.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken(Arc<Mutex<Instant>>);
+
+// === impl Taken ===
+
+impl Taken {
+    /// Watches a body of so many bytes. A short one goes out at once, and is left as it is.
+    pub(crate) fn watch(body: SdkBody, len: u64) -> (SdkBody, Self) {
+        let taken = Self(Arc::new(Mutex::new(Instant::now())));
+        if len <= SHORT {
+            return (body, taken);
+        }
+        (SdkBody::from_body_1_x(Watched { inner: body, taken: taken.clone() }), taken)
+    }
+
+    pub(crate) fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = aws_smithy_types::body::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.inner).poll_frame(cx);
+        if frame.is_ready() {
+            *this.taken.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        http_body::Body::is_end_stream(&self.inner)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        http_body::Body::size_hint(&self.inner)
+    }
 }
 
 // === impl Body ===

@@ -108,6 +108,11 @@ impl Breaker {
         state.reads.open.is_none() && !matches!(state.marker, MarkerState::Wrong(_))
     }
 
+    /// Why the node is not asked for bytes at the moment, when that is because it failed.
+    pub(crate) fn unreadable(&self) -> Option<String> {
+        self.lock().reads.open.clone()
+    }
+
     pub(crate) fn marker(&self) -> Option<Marker> {
         match &self.lock().marker {
             MarkerState::Right(marker) => marker.clone(),
@@ -122,6 +127,18 @@ impl Breaker {
             Err(Error::Setup { .. }) => {}
             Ok(_) | Err(_) => self.clear(kind),
         }
+    }
+
+    /// A failure for this reason turned out to be no fault of the node.
+    pub(crate) fn acquit(&self, reason: &str) {
+        let mut state = self.lock();
+        let State { reads, writes, .. } = &mut *state;
+        for circuit in [reads, writes] {
+            if circuit.open.as_deref().is_none_or(|open| open == reason) {
+                *circuit = Circuit::default();
+            }
+        }
+        self.publish(&state);
     }
 
     /// What the health check found: the marker, or its absence.

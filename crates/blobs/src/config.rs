@@ -74,7 +74,8 @@ pub struct Config {
     pub hedge_after: Duration,
     /// At most so many of a hundred slices are asked of a second node like that; a few may come in a row. 0 for none.
     pub hedge_percent: u8,
-    /// For any other request; a body adds the time it takes at `min_bytes_per_second`.
+    /// For any other request; a body adds the time it takes at `min_bytes_per_second`. When the node is unavailable, nothing
+    /// is waited for any longer of which no byte has moved for this long.
     #[serde(with = "duration")]
     pub operation_timeout: Duration,
     /// The slowest a body may go on average before the request counts as hung.
@@ -89,6 +90,9 @@ pub struct Config {
     pub retry: Policy,
     /// Faults of a node in a row that make it count as unavailable.
     pub breaker_faults: u32,
+    /// So often in a row a node must fail at one blob, and serve another one right after, until the failure counts as that
+    /// blob's and not the node's.
+    pub key_faults: u32,
     /// When an unavailable node is tried again.
     pub breaker: Policy,
     /// How often each node's marker is read.
@@ -195,12 +199,13 @@ impl Default for Config {
             hedge_after: Duration::from_millis(500),
             hedge_percent: 10,
             operation_timeout: Duration::from_secs(20),
-            min_bytes_per_second: 256 * 1024,
+            min_bytes_per_second: 8 * 1024,
             pool_idle_timeout: Duration::from_secs(20),
             pool_max_idle: 64,
             retry: Policy::new(Duration::from_millis(100), Duration::from_secs(2))
                 .with_max_elapsed(Duration::from_secs(15)),
             breaker_faults: 3,
+            key_faults: 3,
             breaker: Policy::new(Duration::from_millis(500), Duration::from_secs(15)),
             health_interval: Duration::from_secs(5),
         }
@@ -229,6 +234,9 @@ impl Validate for Config {
         faults.extend(zero.map(|(key, _)| Fault::new(key, "must be at least 1")));
         if self.breaker_faults == 0 {
             faults.push(Fault::new("breaker_faults", "must be at least 1"));
+        }
+        if self.key_faults == 0 {
+            faults.push(Fault::new("key_faults", "must be at least 1"));
         }
         if self.min_bytes_per_second == 0 {
             faults.push(Fault::new("min_bytes_per_second", "must be more than zero"));

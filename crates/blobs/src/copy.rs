@@ -9,19 +9,22 @@ use proto::{MarkerId, NodeId, Sha256Digest, SliceDigests};
 use time::OffsetDateTime;
 
 use crate::body::Pieces;
+use crate::breaker::Kind;
 use crate::checksum::{Algorithm, Checksum};
 use crate::copy::large::copy_large;
 use crate::copy::recent::Known;
 use crate::copy::relay::{Broken, Content};
 use crate::copy::sources::Sources;
+use crate::copy::there::There;
 use crate::node::Object;
-use crate::verify::{Unfit, fetch_parts, read_back, read_back_parts};
+use crate::verify::{Unfit, read_back, read_back_parts};
 use crate::{BlobRef, Error, Node, NodeFault, Nodes, ObjectMeta};
 
 mod large;
 mod recent;
 mod relay;
 mod sources;
+mod there;
 
 pub(crate) use recent::Recent;
 
@@ -31,7 +34,8 @@ pub struct CopyOptions {
     /// Nobody tried this copy before: the target is not asked whether it has the blob, which would cost as much as
     /// reading it.
     pub first_attempt: bool,
-    /// What is on the target is known or feared to be wrong: it is written again, whatever the target says about it.
+    /// What is on the target is known or feared to be wrong: it is read, and written over unless all of it is right,
+    /// whatever the target says about it.
     pub overwrite: bool,
     /// Until then nobody can have ordered to erase the blob. A copy that is completed later looks whether that happened
     /// on the target meanwhile, and undoes itself if so.
@@ -102,17 +106,14 @@ pub async fn copy(
     };
     let marker_id = target.admit().await.map_err(|error| CopyError::at(target, error))?;
     let job = Job { nodes, blob, meta, target, options };
-    if !options.first_attempt {
-        // What comes again may be old: then bytes that would only be deleted need not be copied.
-        job.undo_if_erased().await?;
-    }
-    let is_asked = !options.first_attempt && !options.overwrite;
-    let already_there = is_asked && job.is_there().await.map_err(|error| CopyError::at(target, error))?;
     let sources = Sources::new(nodes, sources, target.id());
-    if !already_there && let Err(error) = job.run(&sources).await {
-        return Err(job.why(error, &sources).await);
+    let already_there = match job.make(&sources).await {
+        Ok(already_there) => already_there,
+        Err(error) => return Err(job.why(error, &sources).await),
+    };
+    for node in std::iter::once(target).chain(sources.all()) {
+        node.key_faults().forget(blob.blob_id);
     }
-    job.undo_if_erased().await?;
     if target.marker().map(|marker| marker.marker_id) != Some(marker_id) {
         let reason = "got another marker during the copy".to_owned();
         return Err(CopyError::Node { node: target.id().clone(), fault: NodeFault::WrongMarker, reason });
@@ -123,6 +124,22 @@ pub async fn copy(
 // === impl Job ===
 
 impl Job<'_> {
+    /// Makes the copy, or what of it is not there; whether all of it was.
+    async fn make(self, sources: &Sources) -> Result<bool, CopyError> {
+        if !self.options.first_attempt {
+            // What comes again may be old: then bytes that would only be deleted need not be copied.
+            self.undo_if_erased().await?;
+        }
+        let there = self.there().await.map_err(|error| CopyError::at(self.target, error))?;
+        match &there {
+            There::All => {}
+            There::Object(digests) => self.put_parts(digests).await?,
+            There::Nothing => self.run(sources).await?,
+        }
+        self.undo_if_erased().await?;
+        Ok(matches!(there, There::All))
+    }
+
     async fn run(self, sources: &Sources) -> Result<(), CopyError> {
         self.blob.slices().map_err(|error| CopyError::at(self.target, error))?;
         let digests = match self.blob.slices_sha256 {
@@ -141,24 +158,34 @@ impl Job<'_> {
     /// says that this was ordered for all of them, and that nobody needs the copy.
     async fn why(self, error: CopyError, sources: &Sources) -> CopyError {
         match error {
-            CopyError::Node { node, fault: fault @ NodeFault::Denied, reason } if node == *self.target.id() => {
-                CopyError::at(
-                    self.target,
-                    self.target.blame(self.blob.blob_id, Error::Node { node, fault, reason }).await,
-                )
+            CopyError::Node { node, fault, reason } if node == *self.target.id() => {
+                let error = Error::Node { node, fault, reason };
+                CopyError::at(self.target, self.target.blame(self.blob.blob_id, Kind::Write, error).await)
             }
-            CopyError::Blob { reason } => match self.erased_on(sources).await {
-                Some(node) => self.leave_nothing(node).await,
-                None => CopyError::Blob { reason },
-            },
-            other => other,
+            CopyError::Node { node, fault, reason } => {
+                if sources.blame(self.blob.blob_id).await {
+                    self.unless_erased(sources.verdict(), sources).await
+                } else {
+                    CopyError::Node { node, fault, reason }
+                }
+            }
+            other => self.unless_erased(other, sources).await,
         }
+    }
+
+    async fn unless_erased(self, error: CopyError, sources: &Sources) -> CopyError {
+        if matches!(error, CopyError::Blob { .. })
+            && let Some(node) = self.erased_on(sources).await
+        {
+            return self.leave_nothing(node).await;
+        }
+        error
     }
 
     /// The first node that says that the blob was erased there. One that cannot say does not matter: the copy is tried
     /// again then.
     async fn erased_on(self, sources: &Sources) -> Option<NodeId> {
-        for node in std::iter::once(self.target.clone()).chain(sources.order()) {
+        for node in std::iter::once(self.target).chain(sources.all()) {
             if matches!(node.has_tombstone(self.blob.blob_id).await, Ok(true)) {
                 return Some(node.id().clone());
             }
@@ -166,38 +193,15 @@ impl Job<'_> {
         None
     }
 
-    /// Whether the target has the blob, whole and right, with its slice digests. A target that verifies what it receives
-    /// can have nothing else under this key; on any other it is read.
-    async fn is_there(self) -> Result<bool, Error> {
-        let (target, blob) = (self.target, self.blob);
-        let has_length = |head: Option<crate::ObjectHead>, len: u64| head.is_some_and(|head| head.size_bytes == len);
-        if !has_length(target.head(&blob.blob_id.key()).await?, blob.size_bytes) {
-            return Ok(false);
-        }
-        let verifies = target.verifies().await?;
-        let trusted = verifies.object(Algorithm::Sha256) && verifies.part(Algorithm::Sha256);
-        let digests = match (blob.slices_sha256, trusted) {
-            (None, _) => None,
-            (Some(_), true) => {
-                let len = blob.slices()?.count as u64 * crate::verify::digest_bytes();
-                if !has_length(target.head(&blob.blob_id.parts_key()).await?, len) {
-                    return Ok(false);
-                }
-                None
-            }
-            (Some(_), false) => match fetch_parts(target, blob).await {
-                Ok(digests) => Some(digests),
-                Err(crate::verify::Unfit::Down(error)) => return Err(error),
-                Err(_) => return Ok(false),
-            },
-        };
-        Ok(trusted || read_back(target, blob, digests.as_ref()).await.is_ok())
-    }
-
     /// Copies the digests of the slices, and returns them.
     async fn copy_parts(self, sources: &Sources) -> Result<SliceDigests, CopyError> {
+        let digests = sources.parts(self.blob).await?;
+        self.put_parts(&digests).await?;
+        Ok(digests)
+    }
+
+    async fn put_parts(self, digests: &SliceDigests) -> Result<(), CopyError> {
         let (target, blob) = (self.target, self.blob);
-        let digests = sources.parts(blob).await?;
         let put = async {
             let list = Bytes::from(digests.to_bytes());
             let (key, meta) = (blob.blob_id.parts_key(), self.meta.entries(blob.blob_id));
@@ -214,8 +218,7 @@ impl Job<'_> {
             }
             Ok(())
         };
-        put.await.map_err(|error| CopyError::at(target, error))?;
-        Ok(digests)
+        put.await.map_err(|error| CopyError::at(target, error))
     }
 
     /// Copies the blob in one request.

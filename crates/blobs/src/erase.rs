@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use proto::{BlobId, MarkerId};
 
+use crate::breaker::Kind;
 use crate::checksum::Algorithm;
 use crate::multipart::{Multipart, pending};
 use crate::{Error, Node, NodeFault};
@@ -18,8 +19,8 @@ impl Node {
     pub async fn erase(&self, blob: BlobId) -> Result<MarkerId, Error> {
         let marker_id = self.admit().await?;
         match self.try_erase(blob).await {
-            Ok(()) => {}
-            Err(error) => return Err(self.blame(blob, error).await),
+            Ok(()) => self.key_faults().forget(blob),
+            Err(error) => return Err(self.blame(blob, Kind::Write, error).await),
         }
         if self.marker().map(|marker| marker.marker_id) != Some(marker_id) {
             return Err(Error::node(self.id(), NodeFault::WrongMarker, "got another marker during the erasure"));
@@ -55,17 +56,6 @@ impl Node {
     pub(crate) async fn delete_blob(&self, blob: BlobId) -> Result<(), Error> {
         self.delete(&blob.key()).await?;
         self.delete(&blob.parts_key()).await
-    }
-
-    /// A node that denies access to this blob and lets others be written and deleted is well: then the blob is at fault.
-    /// Otherwise a single key that a policy protects would hold up the whole node for ever.
-    pub(crate) async fn blame(&self, blob: BlobId, error: Error) -> Error {
-        let Error::Node { fault: NodeFault::Denied, reason, .. } = &error else { return error };
-        let control = format!("highwater-probe/write-{blob}");
-        if self.put(&control, Bytes::new()).await.is_err() || self.delete(&control).await.is_err() {
-            return error;
-        }
-        Error::Refused { node: self.id().clone(), key: blob.key(), status: 403, reason: reason.clone() }
     }
 
     async fn put_tombstone(&self, blob: BlobId) -> Result<(), Error> {

@@ -30,6 +30,16 @@ pub enum Error {
         /// The node's code and message.
         reason: String,
     },
+    /// The node works, but fails at this object every time.
+    #[error("node {node} serves others, but not {key}: it {reason}")]
+    FailsAt {
+        /// Which one.
+        node: NodeId,
+        /// The object's key.
+        key: String,
+        /// What it does.
+        reason: String,
+    },
     /// The node received other bytes than the digest given with them says.
     #[error("node {node} received wrong bytes for {key}")]
     Checksum {
@@ -160,6 +170,7 @@ impl Transient for Error {
         match self {
             Self::Node { .. } | Self::Checksum { .. } | Self::NoNode { .. } | Self::Unavailable { .. } => true,
             Self::Refused { .. }
+            | Self::FailsAt { .. }
             | Self::NotFound { .. }
             | Self::NotDeleted { .. }
             | Self::Unreadable { .. }

@@ -15,6 +15,7 @@ mod marker;
 mod node;
 mod nodes;
 
+mod blame;
 mod blob;
 mod commit;
 mod copy;
@@ -49,6 +50,6 @@ pub use list::ObjectKey;
 pub use marker::{MARKER_KEY, Marker};
 pub use node::{Listed, Node, ObjectHead, OtherMarker, Page};
 pub use nodes::{Nodes, Standing};
-pub use read::{BadReplica, Read};
+pub use read::{BadReplica, Failed, Read};
 pub use resumable::{PartRecord, Progress, Resumable, UploadState};
 pub use upload::Upload;

@@ -7,7 +7,6 @@ use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use aws_smithy_types::body::SdkBody;
-use http::Method;
 use proto::BlobId;
 use runtime::retry;
 use serde::{Deserialize, Serialize};
@@ -18,7 +17,6 @@ use crate::blob::BLOB_ID_ENTRY;
 use crate::breaker::Kind;
 use crate::checksum::{Algorithm, Checksum};
 use crate::node::found;
-use crate::transport::Call;
 use crate::{Error, Node, NodeFault, ObjectHead, ObjectMeta};
 
 /// The slowest a server may be at making one object of its parts.
@@ -90,12 +88,10 @@ impl Multipart {
         len: u64,
         checksum: Checksum,
     ) -> Result<Part, Error> {
-        let limit = self.node.config().limit(len);
         let headers = vec![("content-length", len.to_string()), (checksum.algorithm().header(), checksum.value())];
         let part = number.to_string();
         let query = [("partNumber", part.as_str()), ("uploadId", self.id.as_str())];
-        let call = Call { method: Method::PUT, key: &self.key, query: &query, headers, body, limit };
-        let response = self.node.recorded(Kind::Write, self.node.transport().send(call).await)?;
+        let response = self.node.send_body(&self.key, &query, headers, body, len).await?;
         let Some(etag) = response.headers().get("etag") else {
             return Err(Error::node(self.node.id(), NodeFault::Broken, "takes a part without naming it"));
         };

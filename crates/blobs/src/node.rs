@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::blame::KeyFaults;
 use crate::body::{Body, Pieces};
 use crate::breaker::{Breaker, Kind};
 use crate::checksum::Checksum;
@@ -28,11 +29,13 @@ use crate::{Config, Error, Health, MARKER_KEY, Marker, NodeConfig, NodeFault};
 mod client;
 mod known;
 mod list;
+mod send;
 
 pub(crate) use known::Known;
 pub use known::OtherMarker;
 pub(crate) use list::listed;
 pub use list::{Listed, Page};
+pub(crate) use send::Object;
 
 /// The longest marker that is read.
 const MAX_MARKER_BYTES: u64 = 16 * 1024;
@@ -51,6 +54,8 @@ struct Inner {
     breaker: Breaker,
     pace: Pace,
     verifies: OnceCell<Verifies>,
+    /// How often in a row it failed at single blobs while it served others.
+    key_faults: KeyFaults,
     clock: Clock,
 }
 
@@ -61,15 +66,6 @@ pub struct ObjectHead {
     pub size_bytes: u64,
     /// Its user metadata, names in lower case.
     pub metadata: BTreeMap<String, String>,
-}
-
-/// An object to be written.
-pub(crate) struct Object<'a> {
-    pub(crate) key: &'a str,
-    pub(crate) body: SdkBody,
-    pub(crate) len: u64,
-    pub(crate) meta: &'a [(&'static str, String)],
-    pub(crate) checksum: Option<Checksum>,
 }
 
 impl Node {
@@ -86,8 +82,19 @@ impl Node {
         let transport = Transport::new(&identity, &secret, &config, clock.clone()).map_err(setup)?;
         let s3 = client::new(&identity, &config, &transport);
         let breaker = Breaker::new(identity.id.clone(), config.breaker_faults);
-        let (pace, known, verifies) = (Pace::default(), Known::default(), OnceCell::new());
-        Ok(Self(Arc::new(Inner { identity, config, cluster, known, transport, s3, breaker, pace, verifies, clock })))
+        Ok(Self(Arc::new(Inner {
+            identity,
+            config,
+            cluster,
+            known: Known::default(),
+            transport,
+            s3,
+            breaker,
+            pace: Pace::default(),
+            verifies: OnceCell::new(),
+            key_faults: KeyFaults::default(),
+            clock,
+        })))
     }
 
     /// Its name.
@@ -279,30 +286,6 @@ impl Node {
         self.0.verifies.get_or_try_init(|| crate::probe::verifies(self)).await.copied()
     }
 
-    /// Writes an object. Some servers answer that the bytes are wrong and keep them all the same: they are deleted.
-    pub(crate) async fn put_object(&self, object: Object<'_>) -> Result<(), Error> {
-        let key = object.key;
-        let outcome = self.put_once(object).await;
-        if matches!(outcome, Err(Error::Checksum { .. }))
-            && let Err(error) = self.delete(key).await
-        {
-            let id = self.id();
-            tracing::warn!(node.id = %id, "cannot delete the wrong bytes of {key} on node {id}: {error}");
-        }
-        outcome
-    }
-
-    /// Writes an object, and leaves things as the node left them.
-    pub(crate) async fn put_once(&self, object: Object<'_>) -> Result<(), Error> {
-        let limit = self.config().limit(object.len);
-        let mut headers = vec![("content-length", object.len.to_string())];
-        headers.extend(object.meta.iter().map(|(name, value)| (meta_header(name), value.clone())));
-        headers.extend(object.checksum.map(|sum| (sum.algorithm().header(), sum.value())));
-        let Object { key, body, .. } = object;
-        let call = Call { method: Method::PUT, key, query: &[], headers, body, limit };
-        self.recorded(Kind::Write, self.0.transport.send(call).await).map(drop)
-    }
-
     pub(crate) fn known(&self) -> &Known {
         &self.0.known
     }
@@ -313,6 +296,10 @@ impl Node {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    pub(crate) fn key_faults(&self) -> &KeyFaults {
+        &self.0.key_faults
     }
 
     pub(crate) fn breaker(&self) -> &Breaker {
@@ -368,14 +355,4 @@ pub(crate) fn found<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
 
 fn content_length(response: &Response) -> Option<u64> {
     response.headers().get("content-length")?.parse().ok()
-}
-
-/// The header of one entry of `ObjectMeta`; header names are `'static` so that a request needs no allocation for them.
-fn meta_header(name: &str) -> &'static str {
-    match name {
-        "blob-id" => "x-amz-meta-blob-id",
-        "event-id" => "x-amz-meta-event-id",
-        "space-id" => "x-amz-meta-space-id",
-        _ => "x-amz-meta-version-id",
-    }
 }

@@ -1,6 +1,7 @@
 //! Reading a blob from any node that has it.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::Bytes;
 use proto::{NodeId, Sha256Digest, SliceDigests};
@@ -36,6 +37,7 @@ pub struct Read {
     ready: VecDeque<Bytes>,
     ahead: Option<Ahead>,
     bad: Vec<BadReplica>,
+    failed: Vec<Failed>,
 }
 
 /// A holder that does not hold the right bytes.
@@ -47,6 +49,18 @@ pub struct BadReplica {
     pub reason: String,
     /// Whether the object is not there at all.
     pub is_missing: bool,
+}
+
+/// A holder that did not give what it was asked for. Whether it is down or fails at this blob only is for
+/// [`Node::fails_at`] to find out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// Which one.
+    pub node: NodeId,
+    /// The object.
+    pub key: String,
+    /// What of it; all for `None`.
+    pub range: Option<Range<u64>>,
 }
 
 #[derive(Debug, Clone)]
@@ -85,6 +99,7 @@ impl Read {
             ready: VecDeque::new(),
             ahead: None,
             bad: Vec::new(),
+            failed: Vec::new(),
         }
     }
 
@@ -108,6 +123,11 @@ impl Read {
         &self.bad
     }
 
+    /// Who failed so far, the first time for each.
+    pub fn failed(&self) -> &[Failed] {
+        &self.failed
+    }
+
     /// Fetches the slice at the position.
     async fn load(&mut self) -> Result<(), Error> {
         let plan = self.plan().await?;
@@ -120,7 +140,9 @@ impl Read {
             },
             _ => self.slice_job(&plan, index)?.run().await,
         };
-        let pieces = self.settle(fetched)?;
+        let range = plan.slices.get(index).filter(|slice| slice.len > 0);
+        let range = range.filter(|_| plan.slices.count > 1).map(|slice| slice.start..slice.start + slice.len);
+        let pieces = self.settle(fetched, &self.blob.blob_id.key(), range.as_ref())?;
         if let Some(slice) = plan.slices.get(index) {
             self.ready = cut(pieces, slice, self.position, self.end);
         }
@@ -136,9 +158,9 @@ impl Read {
             None => None,
             Some((list, digest)) => {
                 let key = self.blob.blob_id.parts_key();
-                let Fetched { outcome, unfit } = self.job(key, list, true, digest).run().await;
+                let Fetched { outcome, unfit } = self.job(key.clone(), list, true, digest).run().await;
                 let unfit = unfit.into_iter().map(|(node, unfit)| (node, unfit.of_list())).collect();
-                let pieces = self.settle(Fetched { outcome, unfit })?;
+                let pieces = self.settle(Fetched { outcome, unfit }, &key, None)?;
                 let unreadable = |reason: String| Error::Unreadable { blob: self.blob.blob_id, reason };
                 Some(SliceDigests::from_bytes(&pieces.concat()).map_err(|error| unreadable(error.to_string()))?)
             }
@@ -177,11 +199,14 @@ impl Read {
     }
 
     /// Takes note of who failed, and asks whoever succeeded first from now on.
-    fn settle(&mut self, fetched: Fetched) -> Result<Vec<Bytes>, Error> {
+    fn settle(&mut self, fetched: Fetched, key: &str, range: Option<&Range<u64>>) -> Result<Vec<Bytes>, Error> {
         for (node, unfit) in fetched.unfit {
             let (blob, reason) = (self.blob.blob_id, unfit.reason());
             tracing::warn!(blob.id = %blob, node.id = %node, "cannot read blob {blob} from node {node}: it {reason}");
             let is_missing = matches!(unfit, Unfit::Missing);
+            if matches!(unfit, Unfit::Down(_)) && !self.failed.iter().any(|failed| failed.node == node) {
+                self.failed.push(Failed { node: node.clone(), key: key.to_owned(), range: range.cloned() });
+            }
             if !matches!(unfit, Unfit::Down(_)) && !self.bad.iter().any(|bad| bad.node == node) {
                 self.bad.push(BadReplica { node, reason, is_missing });
             }

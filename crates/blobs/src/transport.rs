@@ -29,7 +29,7 @@ use crate::{Config, Error, NodeConfig, NodeFault};
 
 mod fault;
 
-pub(crate) use fault::{body as fault_of_body, connector, root, sdk};
+pub(crate) use fault::{body as fault_of_body, connector, late, root, sdk};
 
 pub(crate) type Response = SmithyResponse<SdkBody>;
 
@@ -119,7 +119,7 @@ impl Transport {
         let response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(connector(&self.node, &error)),
-            Err(_) => return Err(fault::late(&self.node, limit)),
+            Err(_) => return Err(late(&self.node, limit)),
         };
         let status = response.status().as_u16();
         if (200..300).contains(&status) {

@@ -14,6 +14,8 @@ pub(crate) enum Unfit {
     Missing,
     /// It has others.
     Wrong(String),
+    /// It does not give them, whatever they are.
+    Refused(String),
     /// It cannot be asked now.
     Down(Error),
 }
@@ -25,7 +27,7 @@ impl Unfit {
     pub(crate) fn reason(&self) -> String {
         match self {
             Self::Missing => "does not have it".to_owned(),
-            Self::Wrong(reason) | Self::Down(Error::Node { reason, .. }) => reason.clone(),
+            Self::Wrong(reason) | Self::Refused(reason) | Self::Down(Error::Node { reason, .. }) => reason.clone(),
             Self::Down(error) => error.to_string(),
         }
     }
@@ -35,6 +37,7 @@ impl Unfit {
         match self {
             Self::Missing => Self::Wrong("has no digests of its slices".to_owned()),
             Self::Wrong(reason) => Self::Wrong(format!("has wrong digests of its slices: {reason}")),
+            Self::Refused(reason) => Self::Refused(format!("does not give the digests of its slices: {reason}")),
             Self::Down(error) => Self::Down(error),
         }
     }
@@ -45,11 +48,21 @@ impl From<Error> for Unfit {
         match error {
             Error::NotFound { .. } => Self::Missing,
             Error::Refused { status: 416, .. } => Self::Wrong("has fewer bytes of it".to_owned()),
-            Error::Refused { reason, .. } => Self::Wrong(format!("refuses to give it: {reason}")),
+            Error::Refused { reason, .. } => Self::Refused(format!("refuses to give it: {reason}")),
+            Error::FailsAt { reason, .. } => Self::Refused(format!("gives others, but not this one: it {reason}")),
             Error::Unreadable { reason, .. } => Self::Wrong(reason),
             other => Self::Down(other),
         }
     }
+}
+
+/// An object that was read, and is right.
+#[derive(Debug)]
+pub(crate) struct Proven {
+    /// Of its slices, when there are several.
+    pub(crate) digests: Option<SliceDigests>,
+    /// Whether the list of these digests is beside it, where there must be one.
+    pub(crate) has_parts: bool,
 }
 
 /// A slice as far as it has come; kept when a node breaks off, so that another one need only give the rest.
@@ -148,6 +161,48 @@ pub(crate) async fn fetch_parts(node: &Node, blob: &BlobRef) -> Result<SliceDige
     SliceDigests::from_bytes(&pieces.concat()).map_err(|error| Unfit::Wrong(error.to_string()))
 }
 
+/// Reads all that `node` has under the blob's key: the digests of its slices when the whole of it is right, and `None` when
+/// it is not. Nothing but the digests of the event is believed; wrong bytes are left alone.
+pub(crate) async fn prove(node: &Node, blob: &BlobRef) -> Result<Option<Proven>, Unfit> {
+    let slices = blob.slices()?;
+    // So that wrong bytes are found where they are, not at the end.
+    let told = fetch_parts(node, blob).await.ok();
+    let has_parts = told.is_some() || blob.slices_sha256.is_none();
+    let key = blob.blob_id.key();
+    let (mut digests, mut last) = (SliceDigests::default(), None);
+    for slice in slices.iter() {
+        let digest = hash_slice(node, &key, slice, slices.count == 1).await?;
+        if told.as_ref().is_some_and(|told| told.get(slice.index) != Some(digest)) {
+            return Ok(None);
+        }
+        digests.push(digest);
+        last = Some(digest);
+    }
+    let (digests, is_right) = match blob.slices_sha256 {
+        None => (None, last == Some(blob.sha256)),
+        Some(expected) => {
+            let is_right = Sha256Digest::of(&digests.to_bytes()) == expected;
+            (Some(digests), is_right)
+        }
+    };
+    Ok(is_right.then_some(Proven { digests, has_parts }))
+}
+
+/// The digest of what `node` has in the place of a slice.
+async fn hash_slice(node: &Node, key: &str, slice: Slice, is_whole: bool) -> Result<Sha256Digest, Unfit> {
+    let range = (!is_whole).then_some(slice.start..slice.start + slice.len);
+    let mut body = node.get_range(key, range).await?;
+    let (mut hash, mut len) = (Sha256::new(), 0);
+    while let Some(piece) = body.chunk().await? {
+        hash.update(&piece);
+        len += piece.len() as u64;
+    }
+    if len != slice.len {
+        return Err(Unfit::Wrong(format!("has {len} bytes where it should have {}", slice.len)));
+    }
+    Ok(Sha256Digest::new(hash.finalize().into()))
+}
+
 /// The object with the digests of the blob's slices, as a slice of itself, and its digest; `None` when the blob has one
 /// slice only.
 pub(crate) fn list_of(blob: &BlobRef) -> Result<Option<(Slice, Sha256Digest)>, Error> {
@@ -184,8 +239,17 @@ pub(crate) async fn read_back_parts(node: &Node, blob: &BlobRef) -> Result<(), E
 }
 
 async fn stored_wrongly(node: &Node, key: &str, unfit: Unfit) -> Error {
-    if let Unfit::Down(error) = unfit {
-        return error;
+    match unfit {
+        Unfit::Down(error) => return error,
+        // What was not seen may be right.
+        Unfit::Refused(reason) => {
+            return Error::node(
+                node.id(),
+                NodeFault::Broken,
+                format!("does not show what was written to {key}: it {reason}"),
+            );
+        }
+        Unfit::Missing | Unfit::Wrong(_) => {}
     }
     if let Err(error) = node.delete(key).await {
         let id = node.id();

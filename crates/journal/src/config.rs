@@ -130,7 +130,7 @@ impl Default for Config {
             pull_expires: Duration::from_secs(30),
             pull_heartbeat: Duration::from_secs(5),
             ack_wait: Duration::from_secs(30),
-            max_ack_pending: 1024,
+            max_ack_pending: 16384,
             lease_ttl: Duration::from_secs(30),
             node_ttl: Duration::from_mins(1),
             upload_ttl: Duration::from_hours(8 * 24),

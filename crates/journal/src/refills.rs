@@ -64,12 +64,14 @@ impl Refill {
 // === impl Journal ===
 
 impl Journal {
-    /// The refill of a node; `None` when there never was one, or its entry was lost.
+    /// The refill of a node; `None` when there never was one, or its entry was lost. One
+    /// that cannot be read is none: [`Self::begin_refill`] writes it anew, and says so.
     pub async fn refill(&self, node: &NodeId) -> Result<Option<Saved>, Error> {
         let Some(entry) = self.bucket(BucketName::Refills).await?.entry(node.as_str()).await? else { return Ok(None) };
-        let refill = serde_json::from_slice(&entry.value)
-            .map_err(|error| Error::refused(format!("read the refill of node {node}"), &error))?;
-        Ok(Some(Saved { refill, revision: entry.revision }))
+        match serde_json::from_slice(&entry.value) {
+            Ok(refill) => Ok(Some(Saved { refill, revision: entry.revision })),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Has a node filled, unless the refill that it has is as new; whether this one took its place.
@@ -79,9 +81,12 @@ impl Journal {
             let written = match bucket.entry(node.as_str()).await? {
                 None => bucket.create(node.as_str(), refill.to_bytes().into()).await?,
                 Some(entry) => {
-                    let known = serde_json::from_slice::<Refill>(&entry.value);
-                    if known.is_ok_and(|known| known.cause >= refill.cause) {
-                        return Ok(false);
+                    match serde_json::from_slice::<Refill>(&entry.value) {
+                        Ok(known) if known.cause >= refill.cause => return Ok(false),
+                        Ok(_) => {}
+                        Err(error) => tracing::warn!(
+                            node.id = %node, "the refill of node {node} cannot be read, and is begun anew: {error}"
+                        ),
                     }
                     bucket.update(node.as_str(), refill.to_bytes().into(), entry.revision).await?
                 }

@@ -21,6 +21,8 @@ use crate::pull::{Pulled, Puller};
 
 /// Progress is reported this often within the time after which a delivery counts as forgotten.
 const PULSES_PER_ACK_WAIT: u32 = 3;
+/// The server is asked how many deliveries are unacknowledged in all at most this often.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// A place among those who share a durable consumer.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub struct Work {
     consumer: ConsumerName,
     puller: Option<Puller>,
     delayed: Delayed,
+    /// When the consumer's account was found to have room last.
+    asked: Instant,
     backoff: Backoff,
     /// Why it waits, as last logged.
     said: Option<String>,
@@ -77,7 +81,8 @@ impl Work {
             )]));
         }
         let backoff = Backoff::new(&shared.config.patience());
-        Ok(Self { shared, consumer: consumer.clone(), puller: None, delayed: Delayed::default(), backoff, said: None })
+        let (delayed, asked) = (Delayed::default(), Instant::now());
+        Ok(Self { shared, consumer: consumer.clone(), puller: None, delayed, asked, backoff, said: None })
     }
 
     /// The consumer's name.
@@ -170,13 +175,23 @@ impl Work {
         })
     }
 
-    /// What waits in backoff still counts as unacknowledged at the consumer. If that were all it may have, nothing else
-    /// would be delivered to anybody.
-    async fn wait_for_fewer_delayed(&self) {
-        let most = (self.shared.config.max_ack_pending / 4) as usize;
-        while let Some(until) = self.delayed.earliest_if(most) {
-            tracing::debug!("{} has {most} deliveries in backoff, taking no more until one is due", self.consumer);
-            tokio::time::sleep_until(until).await;
+    /// What waits in backoff still counts as unacknowledged at the consumer, whoever put it off. If that were all it may
+    /// have, nothing else would be delivered to anybody: so who has put off much takes no more while three quarters of
+    /// the consumer's account are spent. Only the server knows how many that are.
+    async fn wait_for_fewer_delayed(&mut self) {
+        let max = self.shared.config.max_ack_pending as usize;
+        while let Some(until) = self.delayed.earliest_if((max / 16).max(1)) {
+            if self.asked.elapsed() < ASK_EVERY {
+                return;
+            }
+            let found = self.shared.link.consumer(&self.shared.config.stream, self.consumer.as_str()).await;
+            // Who cannot be asked gives nothing to take either.
+            if found.map_or(0, |info| info.num_ack_pending) < max / 4 * 3 {
+                self.asked = Instant::now();
+                return;
+            }
+            tracing::debug!("{} has too many deliveries in backoff, taking no more until some are due", self.consumer);
+            tokio::time::sleep_until(until.min(Instant::now() + ASK_EVERY)).await;
         }
     }
 

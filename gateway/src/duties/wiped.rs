@@ -1,15 +1,20 @@
 //! Nodes whose disk was wiped, or changed for an empty one: each gets a new marker, and is filled by the replicators.
 //!
 //! The event comes before the marker. A crash in between ends in one more event, never in a marker that the journal does
-//! not know, under which copies would be reported that the fold ignores.
+//! not know, under which copies would be reported that the fold ignores. As each event has the whole node copied anew, it is
+//! only published for a disk that was seen to take a marker, and what fails then is not tried again at once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use blobs::{Marker, Node};
 use journal::{Disk, Journal, Markers};
 use proto::{Fact, MarkerId, NodeId, NodeWiped};
+use runtime::config::duration::format_rounded;
 use runtime::program::Process;
+use runtime::retry::{Backoff, Policy};
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{under_lease, waited};
@@ -33,15 +38,25 @@ enum Seen {
 #[derive(Debug, Default)]
 struct Looks(BTreeMap<NodeId, u32>);
 
+/// The nodes that could not be taken back, and when each is tried again.
+#[derive(Debug)]
+struct Failures {
+    policy: Policy,
+    by_node: BTreeMap<NodeId, (Backoff, Instant)>,
+}
+
 /// Looks after the markers of the nodes, until the soft shutdown.
 pub(crate) async fn wiped(files: Files, config: Duties, markers: Arc<Markers>, holder: String, process: Process) {
     let shutdown = process.shutdown.clone();
     let mut looks = Looks::default();
+    let mut failures = Failures { policy: config.wiped_retry.clone(), by_node: BTreeMap::new() };
     while waited(config.nodes_interval, &shutdown).await {
         let round = async {
-            let wiped = look(&files, &markers, &mut looks, config.wiped_after).await;
+            let mut wiped = look(&files, &markers, &mut looks, config.wiped_after).await;
+            failures.by_node.retain(|node, _| wiped.iter().any(|other| other.id() == node));
+            wiped.retain(|node| failures.is_due(node.id()));
             if !wiped.is_empty() {
-                let work = take_back_all(&files, &markers, &wiped, &process);
+                let work = take_back_all(&files, &markers, &wiped, &mut failures, &process);
                 Box::pin(under_lease(&files, NODES, &holder, work)).await;
             }
         };
@@ -89,14 +104,28 @@ async fn seen(node: &Node) -> Seen {
     }
 }
 
-async fn take_back_all(files: &Files, markers: &Markers, wiped: &[Node], process: &Process) -> Result<()> {
+async fn take_back_all(
+    files: &Files,
+    markers: &Markers,
+    wiped: &[Node],
+    failures: &mut Failures,
+    process: &Process,
+) -> Result<()> {
     let Some(opened) = files.opened() else { return Ok(()) };
     for node in wiped {
         // Another gateway may just have done it.
         markers.refresh().await?;
-        let Some(disk) = markers.get(node.id()).await else { continue };
-        if seen(node).await == Seen::Nothing {
-            take_back(files, &opened.journal, node, disk, process).await?;
+        let id = node.id();
+        let Some(disk) = markers.get(id).await else { continue };
+        if seen(node).await == Seen::Nothing
+            && let Err(error) = Box::pin(take_back(files, &opened.journal, node, disk, process)).await
+        {
+            // The others do not wait for this one.
+            let delay = failures.note(id);
+            warn!(
+                node.id = %id,
+                "cannot take back node {id}, which was wiped, and try again in {}: {error:#}", format_rounded(delay)
+            );
         }
     }
     Ok(())
@@ -106,6 +135,7 @@ async fn take_back_all(files: &Files, markers: &Markers, wiped: &[Node], process
 async fn take_back(files: &Files, journal: &Journal, node: &Node, disk: Disk, process: &Process) -> Result<()> {
     let id = node.id();
     node.ensure_bucket().await?;
+    Box::pin(node.check_writes()).await?;
     let marker_id = MarkerId::new(process.ids.v4());
     let wiped = NodeWiped { node: id.clone(), old_marker_id: disk.marker_id, marker_id };
     let receipt = files.by_itself(Fact::NodeWiped(wiped)).await?;
@@ -132,6 +162,24 @@ async fn take_back(files: &Files, journal: &Journal, node: &Node, disk: Disk, pr
         disk.marker_id
     );
     Ok(())
+}
+
+// === impl Failures ===
+
+impl Failures {
+    fn is_due(&self, node: &NodeId) -> bool {
+        self.by_node.get(node).is_none_or(|(_, due)| *due <= Instant::now())
+    }
+
+    /// Takes note of a failure; how long it is until the next try.
+    fn note(&mut self, node: &NodeId) -> Duration {
+        let now = Instant::now();
+        let begun = || (Backoff::new(&self.policy), now);
+        let (backoff, due) = self.by_node.entry(node.clone()).or_insert_with(begun);
+        let delay = backoff.next_delay();
+        *due = now + delay;
+        delay
+    }
 }
 
 // === impl Looks ===

@@ -47,7 +47,11 @@ impl From<blobs::Error> for Error {
             From::MustRestart { .. } => {
                 Self::new(Code::UploadLost, "what was sent of the upload is lost; start it again").because(detail)
             }
-            From::NoNode { .. } | From::Node { .. } | From::Checksum { .. } | From::Refused { .. } => {
+            From::NoNode { .. }
+            | From::Node { .. }
+            | From::Checksum { .. }
+            | From::Refused { .. }
+            | From::FailsAt { .. } => {
                 Self::new(Code::NoNodeAvailable, "no node can take the bytes now; nothing was stored, try again later")
                     .because(detail)
             }

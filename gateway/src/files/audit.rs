@@ -152,7 +152,8 @@ impl Files {
             Err(error) => Err(Stop::Node(error)),
             Ok((node, marker_id)) => {
                 let audit = Audit::new(self, node, marker_id, plan, said, &counters);
-                let mut working = std::pin::pin!(audit.run(from));
+                // On the heap: all that an audit asks makes a deep future.
+                let mut working = Box::pin(audit.run(from));
                 let mut ticks = tokio::time::interval(PROGRESS_EVERY);
                 loop {
                     tokio::select! {

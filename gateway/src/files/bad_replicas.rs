@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use blobs::BadReplica;
+use blobs::Failed;
 use catalog::{Replica, ReplicaState};
 use proto::{Actor, BlobId, Event, EventId, Fact, MarkerId, NodeId, ReplicaLost};
 use runtime::shutdown::Shutdown;
@@ -39,9 +39,16 @@ pub(crate) type Inbox = mpsc::Receiver<Find>;
 pub(crate) struct Find {
     blob_id: BlobId,
     node: NodeId,
-    reason: String,
+    /// What is wrong; or where the node failed, and may do so at this copy only.
+    why: Why,
     /// The event that made the catalog say that the node has it.
     stored_seq: u64,
+}
+
+#[derive(Debug)]
+enum Why {
+    Wrong(String),
+    Failed(Failed),
 }
 
 /// Which copies were told lately.
@@ -57,12 +64,11 @@ pub(super) fn channel() -> (Finds, Inbox) {
 
 impl Finds {
     /// Leaves a finding, if the catalog says that the node has the blob: where it does not, the node was asked on chance.
-    pub(super) fn leave(&self, blob_id: BlobId, replicas: &[Replica], bad: &BadReplica) {
-        let is_it = |replica: &&Replica| replica.node == bad.node && replica.state == Some(ReplicaState::Stored);
+    fn leave(&self, blob_id: BlobId, replicas: &[Replica], node: &NodeId, why: Why) {
+        let is_it = |replica: &&Replica| replica.node == *node && replica.state == Some(ReplicaState::Stored);
         let Some(replica) = replicas.iter().find(is_it) else { return };
-        let (node, reason) = (bad.node.clone(), bad.reason.clone());
-        if self.0.try_send(Find { blob_id, node, reason, stored_seq: replica.seq }).is_err() {
-            debug!(blob.id = %blob_id, node.id = %bad.node, "too many bad copies to report this one now");
+        if self.0.try_send(Find { blob_id, node: node.clone(), why, stored_seq: replica.seq }).is_err() {
+            debug!(blob.id = %blob_id, node.id = %node, "too many bad copies to report this one now");
         }
     }
 }
@@ -98,9 +104,13 @@ impl Reading {
         let blob_id = version.blob.blob_id;
         for bad in bad.iter().skip(self.reported) {
             warn!(blob.id = %blob_id, node.id = %bad.node, "node {} {} (blob {blob_id})", bad.node, bad.reason);
-            self.finds.leave(blob_id, &version.replicas, bad);
+            self.finds.leave(blob_id, &version.replicas, &bad.node, Why::Wrong(bad.reason.clone()));
         }
-        self.reported = bad.len();
+        let failed = self.read.failed();
+        for failed in failed.iter().skip(self.reported_failed) {
+            self.finds.leave(blob_id, &version.replicas, &failed.node, Why::Failed(failed.clone()));
+        }
+        (self.reported, self.reported_failed) = (bad.len(), failed.len());
     }
 }
 
@@ -121,16 +131,35 @@ impl Files {
                 continue;
             }
             let Find { blob_id, node, .. } = &find;
-            if let Err(error) = self.tell(&find).await {
+            let Some(reason) = self.judge(&find).await else {
+                told.forget(&find);
+                continue;
+            };
+            if let Err(error) = self.tell(&find, &reason).await {
                 warn!(blob.id = %blob_id, node.id = %node, "cannot report the copy of blob {blob_id} on node {node} as lost: {error:#}");
                 told.forget(&find);
             }
         }
     }
 
-    async fn tell(&self, find: &Find) -> Result<()> {
+    /// What is wrong with the copy. A node that is down, or was for a moment, is no reason to make it again; one that is well
+    /// and never gives it is.
+    async fn judge(&self, find: &Find) -> Option<String> {
+        let failed = match &find.why {
+            Why::Wrong(reason) => return Some(reason.clone()),
+            Why::Failed(failed) => failed,
+        };
+        let node = self.opened()?.nodes.get(&find.node)?.clone();
+        if !node.state().is_healthy() {
+            return None;
+        }
+        let reason = Box::pin(node.fails_at(find.blob_id, &failed.key, failed.range.clone())).await?;
+        Some(format!("gives others, but not this one: it {reason}"))
+    }
+
+    async fn tell(&self, find: &Find, reason: &str) -> Result<()> {
         let opened = self.ready()?;
-        let Find { blob_id, node, reason, stored_seq } = find;
+        let Find { blob_id, node, stored_seq, .. } = find;
         // Older than the rows that are read next: a change in between is not judged by this report.
         let checkpoint = self.catalog().checkpoints().now().map_or(0, |checkpoint| checkpoint.n);
         let is_as_found = |replica: &Replica| {
@@ -189,7 +218,7 @@ mod tests {
 
     fn find(blob: u128, node: &str) -> Find {
         let blob_id = BlobId::new(Uuid::from_u128(blob));
-        Find { blob_id, node: node.parse().unwrap(), reason: "has it not".to_owned(), stored_seq: 1 }
+        Find { blob_id, node: node.parse().unwrap(), why: Why::Wrong("has it not".to_owned()), stored_seq: 1 }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Reading {
     chunk_bytes: usize,
     /// How many of the bad replicas were reported.
     pub(super) reported: usize,
+    /// The same of the holders that failed.
+    pub(super) reported_failed: usize,
     pub(super) finds: Finds,
     _place: OwnedSemaphorePermit,
 }
@@ -48,7 +50,18 @@ impl Files {
         let chunk_bytes = usize::try_from(self.limits().download_chunk_bytes).unwrap_or(usize::MAX);
         let ready = Bytes::new();
         let (offset, finds) = (range.offset, self.inner().finds.clone());
-        Ok(Reading { file, offset, length, read, ready, chunk_bytes, reported: 0, finds, _place: running })
+        Ok(Reading {
+            file,
+            offset,
+            length,
+            read,
+            ready,
+            chunk_bytes,
+            reported: 0,
+            reported_failed: 0,
+            finds,
+            _place: running,
+        })
     }
 
     /// A file with its current version, or another one, and the state of its bytes on every node.

@@ -9,6 +9,7 @@ use runtime::retry::Backoff;
 use time::OffsetDateTime;
 
 use super::Lane;
+use crate::config::Replicator;
 use crate::confirm::{Done, NotReported};
 use crate::job::Job;
 
@@ -16,6 +17,8 @@ use crate::job::Job;
 pub(crate) enum Failure {
     /// A node's fault, which says nothing of the blob.
     Node(String),
+    /// The same of a node that the blob was to be read from: others may have theirs from elsewhere.
+    Source(String),
     /// The blob's own: it counts.
     Blob(String),
     /// The blob was erased: nothing is left to do.
@@ -28,6 +31,8 @@ struct Round<'a> {
     copied: Vec<(&'a Job, Copied)>,
     /// Those that failed for the blob's own reason.
     failed: Vec<(&'a Job, String)>,
+    /// Those that cannot be read now.
+    unread: Vec<(&'a Job, String)>,
     /// Why the round ended before all had their turn.
     stopped: Option<Stopped>,
 }
@@ -53,13 +58,22 @@ impl Lane {
             let round = self.copy_round(&left, first_attempt).await;
             first_attempt = false;
             attempts += 1;
-            let is_last = round.stopped.is_some() || round.failed.is_empty() || attempts >= self.settings.park_after;
+            let is_last = round.stopped.is_some()
+                || !round.unread.is_empty()
+                || round.failed.is_empty()
+                || attempts >= self.settings.park_after;
             if is_last {
                 // The copies are done: others may be made while these wait to be reported.
                 slot = None;
             }
             if let Err(error) = self.report_stored(&round.copied).await {
                 return self.unreported(delivery, error).await;
+            }
+            if round.stopped.is_none()
+                && let Some((_, reason)) = round.unread.first()
+            {
+                // Those that failed are tried with them then.
+                return self.set_aside(delivery, reason).await;
             }
             match round.stopped {
                 Some(Stopped::Node(reason)) => return self.give_back(delivery, &reason).await,
@@ -85,9 +99,16 @@ impl Lane {
                 round.stopped = Some(Stopped::Shutdown);
                 break;
             }
+            let expected = self.expected(job);
+            let source = job.sources.first().map(|source| (source, self.sources.begin(source, expected)));
+            if let Some((source, None)) = source {
+                round.unread.push((job, format!("node {source} is slow, and has its share of the places")));
+                continue;
+            }
             match self.attempt(job, first_attempt).await {
                 Ok(copied) => round.copied.push((job, copied)),
                 Err(Failure::Blob(reason)) => round.failed.push((job, reason)),
+                Err(Failure::Source(reason)) => round.unread.push((job, reason)),
                 Err(Failure::Erased(reason)) => {
                     let (blob_id, target) = (job.blob.blob_id, &self.target);
                     tracing::debug!(
@@ -104,13 +125,21 @@ impl Lane {
         round
     }
 
+    /// How long a copy may take before its source counts as slow.
+    fn expected(&self, job: &Job) -> Duration {
+        let Replicator { slow_after, slow_bytes_per_second, .. } = &self.settings;
+        *slow_after + Duration::from_secs(job.blob.size_bytes / slow_bytes_per_second)
+    }
+
     /// Tries one copy once.
     pub(crate) async fn attempt(&self, job: &Job, first_attempt: bool) -> Result<Copied, Failure> {
         let safe_until = safe_until(job.asked_at, self.settings.erase_grace);
         // Also when it comes again: what is there may still be what was wrong.
+        let first_attempt = first_attempt && job.is_new;
         let options = CopyOptions { first_attempt, overwrite: job.overwrite, safe_until };
         let copied = blobs::copy(&self.nodes, &job.blob, &job.meta, &job.sources, &self.target, options).await;
         copied.map_err(|error| match error {
+            CopyError::Node { ref node, .. } if *node != self.target => Failure::Source(error.to_string()),
             CopyError::Node { .. } => Failure::Node(error.to_string()),
             CopyError::Blob { reason } => Failure::Blob(reason),
             CopyError::Erased { .. } => Failure::Erased(error.to_string()),

@@ -6,7 +6,7 @@ use futures::future::try_join_all;
 use futures::stream;
 use journal::{Delivery, Ended, Slot};
 use proto::{BlobId, MarkerId};
-use runtime::retry::Backoff;
+use runtime::retry::{self, Backoff};
 
 use super::Lane;
 use crate::confirm::{Done, NotReported};
@@ -33,9 +33,13 @@ enum Stopped {
 
 impl Lane {
     /// Erases what the order names, and acknowledges it once the journal has what became of each blob. What is done is
-    /// reported even if the order comes again for the rest.
+    /// reported even if the order comes again for the rest. The slot is given up at once, so that no copy waits for
+    /// erasures: these have places of their own, and so have the orders.
     pub(super) async fn erase(&self, delivery: Delivery, slot: Slot, order: &Order) -> Ended {
-        let mut slot = slot;
+        drop(slot);
+        let Ok(_place) = self.orders.try_acquire() else {
+            return self.set_aside(delivery, "too many orders to erase are worked on").await;
+        };
         let mut backoff = Backoff::new(&self.settings.retry);
         let mut left = order.blob_ids.clone();
         let mut attempts = 0;
@@ -52,7 +56,6 @@ impl Lane {
             }
             attempts += 1;
             if attempts >= self.settings.park_after {
-                drop(slot);
                 return self.park_all(delivery, order, attempts, round.failed).await;
             }
             for (blob_id, reason) in &round.failed {
@@ -62,9 +65,8 @@ impl Lane {
                 );
             }
             left = round.failed.into_iter().map(|(blob_id, _)| blob_id).collect();
-            match self.wait(slot, backoff.next_delay()).await {
-                Some(again) => slot = again,
-                None => return delivery.give_back().await,
+            if !retry::sleep(backoff.next_delay(), self.shutdown.soft_token()).await {
+                return delivery.give_back().await;
             }
         }
     }

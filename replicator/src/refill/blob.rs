@@ -49,7 +49,7 @@ impl Refiller {
                     }
                 }
                 Err(Failure::Erased(_)) => return Fate::Erased,
-                Err(Failure::Node(reason)) => {
+                Err(Failure::Node(reason) | Failure::Source(reason)) => {
                     let (blob_id, target) = (job.blob.blob_id, &lane.target);
                     tracing::debug!(blob.id = %blob_id, node.id = %target, "blob {blob_id} waits to be copied to node {target}: {reason}");
                     next_wait(self, &mut waits)

@@ -78,3 +78,24 @@ fn replicators_whose_connection_to_the_journal_dies_unnoticed() {
         },
     );
 }
+
+#[test]
+fn a_blob_that_takes_long_on_a_narrow_line_arrives() {
+    run(
+        |b| b.replicators(0).env("replicator", "HIGHWATER_BLOBS__OPERATION_TIMEOUT", "2s"),
+        async |cluster| {
+            let links = Link::to_nodes(cluster, "replicator").await?;
+            let receipt = cluster.client().await?.put("long", Content::new(1, 1024 * 1024)).await?;
+            let targets = cluster.stack.nodes().iter().zip(&links).filter(|(node, _)| node.id != receipt.node);
+            for (_, line) in targets {
+                line.delay(Duration::from_millis(200));
+                line.rate(64 * 1024);
+            }
+            cluster.stack.scale(1).await?;
+            cluster.replicated("long", 3).await;
+            let carried: u64 = links.iter().map(Link::carried).max().unwrap_or_default();
+            assert!(carried < 3 * 1024 * 1024, "it was sent again and again: {carried} bytes");
+            cluster.verify().await
+        },
+    );
+}

@@ -127,12 +127,49 @@ fn a_parked_copy_is_made_when_it_is_asked_for_again() {
 
         // A node gets it back.
         spoil(cluster, "node-a", &all[1].1, Content::new(1, 3000).bytes().to_vec()).await?;
-        let (s3, bucket) = s3::client(cluster, "node-c");
-        s3.delete_object().bucket(bucket).key(all[1].1.blob_id.key()).send().await?;
+        // What is on this one has the right length, and is not believed for that.
         let fact = ReplicationRedriven { node: "node-c".parse()?, replicas };
         log.publish(Fact::ReplicationRedriven(fact)).await?;
         is_there(cluster, "node-c", &all[1].1).await;
         cluster.replicated("1", 3).await;
         cluster.verify().await
     });
+}
+
+#[test]
+fn a_right_copy_outlives_a_wrong_source() {
+    run(
+        |b| attentive(b).node_count(2),
+        async |cluster| {
+            let (mut client, log) = (cluster.client().await?, Log::open(cluster).await?);
+            let sizes = [4000, 9 * 1024 * 1024];
+            for (seed, size) in (1..).zip(sizes) {
+                client.put(&format!("{size}"), Content::new(seed, size)).await?;
+            }
+            cluster.settle().await;
+            let all = log.uploads().await?;
+            for ((_, uploaded), size) in all.iter().zip([4000, 9 * 1024 * 1024]) {
+                spoil(cluster, "node-a", uploaded, vec![7; size]).await?;
+            }
+            // Of the only right copy, nothing but the digests of its slices is gone.
+            let (s3, bucket) = s3::client(cluster, "node-b");
+            s3.delete_object().bucket(bucket).key(all[1].1.blob_id.parts_key()).send().await?;
+            let fact = ReplicaLost {
+                node: "node-b".parse()?,
+                marker_id: marker(cluster, "node-b").await?,
+                evaluated_at: log.head().await?,
+                reason: "a test said so".to_owned(),
+                replicas: all.iter().map(|one| wanted(one, "node-a")).collect(),
+            };
+            log.publish(Fact::ReplicaLost(fact)).await?;
+            for size in sizes {
+                cluster.replicated(&size.to_string(), 2).await;
+            }
+            cluster.settle().await;
+            for (_, uploaded) in &all {
+                has(cluster, "node-b", uploaded).await?;
+            }
+            cluster.verify().await
+        },
+    );
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use compose::Builder;
 use proto::v1;
 use proto::{Fact, FileUploaded};
-use tests::{Cluster, Content, eventually, run};
+use tests::{Act, Cluster, Content, Proxy, Rule, eventually, run};
 
 use super::world::{Log, attentive, has_exactly, marker};
 use crate::s3;
@@ -212,6 +212,40 @@ fn an_earlier_disk_of_a_node_is_refused() {
         swap(&dir, &earlier)?;
         cluster.stack.start("node-b").await?;
         cluster.replicated("b", 3).await;
+        cluster.verify().await
+    });
+}
+
+#[test]
+fn a_wiped_node_that_takes_no_writes_is_taken_back_once_it_does() {
+    let patient = |b| hasty(b).env("gateway", "HIGHWATER_DUTIES__WIPED_RETRY__FIRST_DELAY", "300ms");
+    run(patient, async |cluster| {
+        let (mut client, log) = (cluster.client().await?, Log::open(cluster).await?);
+        let proxies = Proxy::between(cluster, "gateway").await?;
+        cluster.stack.restart("gateway").await?;
+        client.put("kept", Content::new(1, 5000)).await?;
+        cluster.settle().await;
+        let full = proxies.iter().find(|proxy| proxy.id() == "node-b").context("no node-b")?;
+        full.add(Rule::writes("", Act::Answer { status: 507, code: "InsufficientStorage" }));
+        wipe(cluster, "node-b").await?;
+        let (s3, bucket) = s3::client(cluster, "node-b");
+        cluster.stack.start("node-b").await?;
+        // It may be read, and has a bucket.
+        eventually("it has a bucket again", async || s3.create_bucket().bucket(&bucket).send().await.map(drop)).await;
+        let wiped = async || {
+            let facts = log.facts().await?;
+            anyhow::Ok(facts.iter().filter(|(_, _, fact)| matches!(fact, Fact::NodeWiped(_))).count())
+        };
+        eventually("it was tried several times", async || {
+            ensure!(full.hits() >= 3, "{} times", full.hits());
+            Ok(())
+        })
+        .await;
+        assert_eq!(wiped().await?, 0);
+        full.clear();
+        log.filled(cluster, "node-b").await;
+        cluster.settle().await;
+        assert_eq!(wiped().await?, 1);
         cluster.verify().await
     });
 }

@@ -1,10 +1,11 @@
 //! The nodes that a copy may read from.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use proto::{NodeId, SliceDigests};
+use proto::{BlobId, NodeId, SliceDigests};
 
+use crate::breaker::Kind;
 use crate::copy::relay::Broken;
 use crate::verify::{Unfit, fetch_parts};
 use crate::{BlobRef, CopyError, Error, Node, NodeFault, Nodes};
@@ -49,12 +50,45 @@ impl Sources {
         Err(self.verdict())
     }
 
-    /// All of them, best first.
+    /// Those that can be asked, best first. A node that is down would only hold up who asks it: the health check says when
+    /// it is back.
     pub(super) fn order(&self) -> Vec<Node> {
-        let unfit = self.0.unfit.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut order = self.0.nodes.clone();
+        let mut unfit = self.lock();
+        let mut order = Vec::with_capacity(self.0.nodes.len());
+        for node in &self.0.nodes {
+            match node.breaker().unreadable() {
+                None => order.push(node.clone()),
+                Some(reason) => {
+                    let down = || Unfit::Down(Error::node(node.id(), NodeFault::Unreachable, reason));
+                    unfit.entry(node.id().clone()).or_insert_with(down);
+                }
+            }
+        }
         order.sort_by_key(|node| unfit.contains_key(node.id()));
         order
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Node> {
+        self.0.nodes.iter()
+    }
+
+    /// Finds out whether all sources that failed do so at this blob only, time and again, and serve others: then they count
+    /// as not having it, and the answer is true.
+    pub(super) async fn blame(&self, blob: BlobId) -> bool {
+        if !self.0.strangers.is_empty() {
+            return false;
+        }
+        for node in &self.0.nodes {
+            let error = match self.lock().get(node.id()) {
+                Some(Unfit::Down(error)) => error.clone(),
+                Some(_) | None => continue,
+            };
+            match node.blame(blob, Kind::Read, error).await {
+                Error::Node { .. } => return false,
+                other => self.reject(node, other.into()),
+            }
+        }
+        true
     }
 
     /// Notes why a copy from `source` to `target` broke; an error when that was the target's doing, and no other source
@@ -70,13 +104,16 @@ impl Sources {
     }
 
     fn reject(&self, node: &Node, unfit: Unfit) {
-        let mut all = self.0.unfit.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(node.id().clone(), unfit);
+        self.lock().insert(node.id().clone(), unfit);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<NodeId, Unfit>> {
+        self.0.unfit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why no source will do. As long as one of them cannot be asked, the blob is not to blame: that one may have it.
     pub(super) fn verdict(&self) -> CopyError {
-        let unfit = self.0.unfit.lock().unwrap_or_else(PoisonError::into_inner);
+        let unfit = self.lock();
         if let Some(node) = self.0.strangers.first() {
             let reason = "is not configured, and no other node has the blob".to_owned();
             return CopyError::Node { node: node.clone(), fault: NodeFault::Unreachable, reason };

@@ -11,6 +11,8 @@ use crate::cluster::{Cluster, FIRST, SOON, config, content, read_all, stored};
 use crate::on_each_server;
 use crate::proxy::Break;
 
+mod doubted;
+
 const SLICE: usize = 8 * 1024 * 1024;
 const LARGE: usize = 64 * 1024 * 1024;
 const AGAIN: CopyOptions = CopyOptions { first_attempt: false, ..FIRST };
@@ -20,7 +22,7 @@ const OVER_AGAIN: CopyOptions = CopyOptions { first_attempt: false, ..OVER };
 on_each_server! {
     a_copy_is_the_same_with_its_metadata
     a_second_copy_finds_the_first
-    a_copy_over_wrong_bytes_does_not_ask_for_them
+    a_copy_over_wrong_bytes_replaces_them
     a_large_copy_over_wrong_bytes_goes_on_and_keeps_none_of_them
     a_first_attempt_asks_as_little_as_possible
     wrong_bytes_of_a_source_never_reach_the_target
@@ -120,7 +122,7 @@ async fn spoil(uploaded: &Uploaded, node: &NodeId) {
     }
 }
 
-async fn a_copy_over_wrong_bytes_does_not_ask_for_them(cluster: Cluster) {
+async fn a_copy_over_wrong_bytes_replaces_them(cluster: Cluster) {
     for (len, options) in [(4096, OVER), (4096, OVER_AGAIN), (SLICE + 1, OVER), (SLICE + 1, OVER_AGAIN), (LARGE, OVER)]
     {
         let uploaded = Uploaded::new(&cluster, len).await;

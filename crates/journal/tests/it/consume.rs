@@ -212,20 +212,26 @@ async fn what_nobody_ends_and_what_is_put_off_comes_again() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_quarter_waits_in_backoff() -> Result<()> {
+async fn what_waits_in_backoff_leaves_room_for_others_whoever_put_it_off() -> Result<()> {
     let mut bench = Bench::empty().await?;
     bench.config.max_ack_pending = 16;
     bench.init().await?;
     let journal = bench.open().await?;
-    publish(&bench, &journal, 10).await?;
-    let mut work = journal.work(&small(), &bench.shutdown).await?;
-    let (put_off, delay) = (Instant::now(), Duration::from_secs(1));
-    for _ in 0..4 {
-        work.next(1).await?.retry_after(delay).await;
+    publish(&bench, &journal, 32).await?;
+    let (mut first, mut second) =
+        (journal.work(&small(), &bench.shutdown).await?, journal.work(&small(), &bench.shutdown).await?);
+    let (put_off, delay) = (Instant::now(), Duration::from_secs(8));
+    for work in [&mut first, &mut second] {
+        for _ in 0..6 {
+            work.next(1).await?.retry_after(delay).await;
+        }
     }
-    let fifth = work.next(1).await?;
+    // Together they have put off three quarters. Each may have been told before that there was room.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let none = tokio::time::timeout(Duration::from_secs(2), async { tokio::join!(first.next(1), second.next(1)) });
+    assert!(none.await.is_err(), "too much is put off, and more was taken");
+    first.next(1).await?.ack().await;
     assert!(put_off.elapsed() >= delay);
-    fifth.ack().await;
     Ok(())
 }
 

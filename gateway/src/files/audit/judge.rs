@@ -17,13 +17,15 @@ pub(super) struct Object {
 }
 
 /// What a node has of a blob.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Seen {
     pub(super) object: Option<Object>,
     /// The digests of its slices.
     pub(super) parts: Option<Object>,
     /// When the newer of the two was written, by the node's clock.
     pub(super) modified: Option<OffsetDateTime>,
+    /// Why it cannot be read, while others can.
+    pub(super) failure: Option<String>,
 }
 
 /// What is young enough to be under way.
@@ -72,6 +74,9 @@ pub(super) fn judge(seen: &Seen, row: Option<&Audited>, ages: &Ages) -> Option<(
 
 /// As it should be, or not.
 fn stored(seen: &Seen, row: &Audited) -> Option<(Difference, String)> {
+    if let Some(failure) = &seen.failure {
+        return Some((Difference::Corrupt, format!("it cannot be read, while others can: the node {failure}")));
+    }
     let Some(object) = seen.object else {
         return Some((Difference::Missing, "the node does not have it".to_owned()));
     };

@@ -17,6 +17,9 @@ use super::pace::Pace;
 /// How a node that fails is asked again, before its audit ends.
 const RETRY: Policy =
     Policy::new(Duration::from_millis(100), Duration::from_secs(2)).with_max_elapsed(Duration::from_secs(15));
+/// How it is asked before it is known whether it fails at one object only.
+const ONCE: Policy =
+    Policy::new(Duration::from_millis(100), Duration::from_millis(100)).with_max_elapsed(Duration::ZERO);
 
 /// Asks a node.
 #[derive(Debug)]
@@ -33,28 +36,64 @@ pub(super) struct Look<'a> {
 impl Look<'_> {
     /// What the node has of a blob now.
     pub(super) async fn at(&self, blob: BlobId) -> Result<Seen, Stop> {
-        Ok(Seen { object: self.head(&blob.key()).await?, parts: self.head(&blob.parts_key()).await?, modified: None })
+        let looked = self.unless_it_fails(blob, async |patience| {
+            let object = self.head(&blob.key(), &patience).await?;
+            Ok(Seen { object, parts: self.head(&blob.parts_key(), &patience).await?, ..Seen::default() })
+        });
+        Ok(Box::pin(looked).await?.unwrap_or_else(|failure| Seen { failure: Some(failure), ..Seen::default() }))
     }
 
     /// Reads what the node has of a blob, as far as its row says what that should be and its length is right.
     pub(super) async fn read(&self, seen: &mut Seen, row: &Audited) -> Result<(), Stop> {
-        if !is_stored(row) {
+        if !is_stored(row) || seen.failure.is_some() {
             return Ok(());
         }
-        if seen.object.is_some_and(|object| object.size_bytes == row.size_bytes) {
-            seen.object = self.content(&row.blob_id.key()).await?;
-        }
-        if let (Some(parts), Some(bytes)) = (seen.parts, parts_bytes(row))
-            && parts.size_bytes == bytes
-        {
-            seen.parts = self.content(&row.blob_id.parts_key()).await?;
+        let (object, parts) = (seen.object, seen.parts);
+        let read = self.unless_it_fails(row.blob_id, async |patience| {
+            let (mut object, mut parts) = (object, parts);
+            if object.is_some_and(|object| object.size_bytes == row.size_bytes) {
+                object = self.content(&row.blob_id.key(), &patience).await?;
+            }
+            if let (Some(listed), Some(bytes)) = (parts, parts_bytes(row))
+                && listed.size_bytes == bytes
+            {
+                parts = self.content(&row.blob_id.parts_key(), &patience).await?;
+            }
+            Ok((object, parts))
+        });
+        match Box::pin(read).await? {
+            Ok((object, parts)) => (seen.object, seen.parts) = (object, parts),
+            Err(failure) => seen.failure = Some(failure),
         }
         Ok(())
     }
 
+    /// The length and digest of an object that no row knows; none when there is none, or the node never gives it.
+    pub(super) async fn unknown_content(&self, blob: BlobId) -> Result<Option<Object>, Stop> {
+        let read = self.unless_it_fails(blob, async |patience| self.content(&blob.key(), &patience).await);
+        Ok(Box::pin(read).await?.unwrap_or_default())
+    }
+
+    /// Asks once; when that fails, finds out whether the node fails at this blob only, and why; and else asks with patience.
+    async fn unless_it_fails<T, F>(&self, blob: BlobId, ask: impl Fn(Policy) -> F) -> Result<Result<T, String>, Stop>
+    where
+        F: Future<Output = Result<T, Stop>>,
+    {
+        match Box::pin(ask(ONCE)).await {
+            Err(Stop::Node(_)) => {}
+            other => return other.map(Ok),
+        }
+        for key in [blob.key(), blob.parts_key()] {
+            if let Some(failure) = Box::pin(self.node.fails_at(blob, &key, None)).await {
+                return Ok(Err(failure));
+            }
+        }
+        Box::pin(ask(RETRY)).await.map(Ok)
+    }
+
     /// The length and digest of an object; none when there is none.
-    pub(super) async fn content(&self, key: &str) -> Result<Option<Object>, Stop> {
-        self.again(async || match self.try_content(key).await {
+    async fn content(&self, key: &str, patience: &Policy) -> Result<Option<Object>, Stop> {
+        self.patiently(patience, async || match self.try_content(key).await {
             Ok((size_bytes, sha256)) => Ok(Some(Object { size_bytes, sha256: Some(sha256) })),
             Err(blobs::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -62,8 +101,8 @@ impl Look<'_> {
         .await
     }
 
-    async fn head(&self, key: &str) -> Result<Option<Object>, Stop> {
-        let head = self.again(async || self.node.head(key).await).await?;
+    async fn head(&self, key: &str, patience: &Policy) -> Result<Option<Object>, Stop> {
+        let head = self.patiently(patience, async || self.node.head(key).await).await?;
         Ok(head.map(|head| Object { size_bytes: head.size_bytes, sha256: None }))
     }
 
@@ -85,7 +124,14 @@ impl Look<'_> {
     where
         F: Future<Output = Result<T, blobs::Error>>,
     {
-        let answer = retry::run(&RETRY, self.shutdown.soft_token(), ask).await;
+        self.patiently(&RETRY, ask).await
+    }
+
+    async fn patiently<T, F>(&self, patience: &Policy, ask: impl FnMut() -> F) -> Result<T, Stop>
+    where
+        F: Future<Output = Result<T, blobs::Error>>,
+    {
+        let answer = retry::run(patience, self.shutdown.soft_token(), ask).await;
         answer.map_err(|error| {
             Stop::Node(match error {
                 blobs::Error::Node { reason, .. } => reason,

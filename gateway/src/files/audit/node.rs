@@ -48,7 +48,7 @@ pub(super) struct Audit<'a> {
 }
 
 /// A blob of which something was listed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Found {
     blob_id: BlobId,
     seen: Seen,
@@ -153,7 +153,7 @@ impl<'a> Audit<'a> {
         let (ages, look, is_deep) = (self.ages(), self.look(), self.plan.is_deep);
         let (rows, ages, look) = (&rows, &ages, &look);
         let judged = stream::iter(batch.drain(..)).map(|found| async move {
-            let (mut seen, row) = (found.seen, rows.get(&found.blob_id));
+            let (mut seen, row) = (found.seen.clone(), rows.get(&found.blob_id));
             if let (true, Some(row)) = (is_deep, row) {
                 look.read(&mut seen, row).await?;
             }

@@ -53,7 +53,7 @@ impl Audit<'_> {
         let reason = match difference {
             Difference::Missing => "audit: it is not there",
             Difference::Truncated => "audit: it has another length",
-            Difference::Corrupt => "audit: it has other bytes",
+            Difference::Corrupt => "audit: it has other bytes, or cannot be read",
             _ => "audit: its slice digests are missing or wrong",
         };
         let wanted = self.files.catalog().wanted_copies(self.node.id(), blobs).await?;
@@ -100,7 +100,7 @@ impl Audit<'_> {
     /// All that can be said of an object that no event names. Where only its slice digests were left, it is empty.
     async fn orphan(&self, blob_id: BlobId) -> Result<Orphan, Stop> {
         let look = self.look();
-        let content = look.content(&blob_id.key()).await?;
+        let content = look.unknown_content(blob_id).await?;
         let named = if content.is_some() { blob_id.key() } else { blob_id.parts_key() };
         let head = look.again(async || self.node.head(&named).await).await?;
         let space_id = head.and_then(|head| head.metadata.get("space-id")?.parse().ok());

@@ -22,7 +22,7 @@ fn row(state: BlobState, replica: Option<ReplicaState>) -> Audited {
 
 fn seen(size_bytes: u64, minutes: u64) -> Seen {
     let object = Some(Object { size_bytes, sha256: None });
-    Seen { object, parts: None, modified: Some(NOW - Duration::from_mins(minutes)) }
+    Seen { object, modified: Some(NOW - Duration::from_mins(minutes)), ..Seen::default() }
 }
 
 fn found(seen: &Seen, row: Option<&Audited>) -> Option<Difference> {
