@@ -76,6 +76,7 @@ fn find(view: &View, event: &Event, uploaded: &FileUploaded) -> Result<Spot, Sto
     match tree::space(view, uploaded.space_id) {
         Ok(space) => place::of_version(view, event, Root::of(space), &segments, wish),
         Err(Stop::Missing(missing)) => Err(missing.into()),
+        Err(Stop::Rejected(gone)) if !wish.is_placed_anyway() => Err(Stop::Rejected(gone)),
         // An acknowledged upload is never lost: it goes to the space for such cases.
         Err(Stop::Rejected(gone)) => {
             let root = Root::recovered(view, event.id)?;

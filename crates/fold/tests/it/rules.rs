@@ -8,4 +8,5 @@ mod moves;
 mod nodes;
 mod retention;
 mod spaces;
+mod tables;
 mod uploads;
