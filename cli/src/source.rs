@@ -76,6 +76,12 @@ impl Source {
         Ok(if metadata.is_file() { Self::File(argument.to_owned()) } else { Self::Stream(argument.to_owned()) })
     }
 
+    /// The file that the argument names, without a look at whether it is there: nothing of it is to be read.
+    #[expect(clippy::unnecessary_wraps, reason = "it stands in for `find`")]
+    pub(crate) fn unseen(argument: &Path) -> Result<Self, Failure> {
+        Ok(Self::File(argument.to_owned()))
+    }
+
     /// As people know it.
     pub(crate) fn name(&self) -> String {
         match self {

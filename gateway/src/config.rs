@@ -123,6 +123,8 @@ pub(crate) struct Limits {
     /// How long a blob that nothing names is kept before it is condemned.
     #[serde(with = "runtime::config::duration")]
     pub(crate) erase_grace: Duration,
+    /// For how many days the content of a deleted space is kept when the space does not say.
+    pub(crate) deleted_space_days: u32,
     /// How old an object that no event names must be to be condemned.
     #[serde(with = "runtime::config::duration")]
     pub(crate) orphan_grace: Duration,

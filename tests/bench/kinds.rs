@@ -1,6 +1,7 @@
 //! How fast the projector folds each kind of event: so many of one kind are put into the journal while it is stopped in its
 //! tracks, then it is let go. The events are real ones, and every one of them is applied.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -8,9 +9,10 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::{self, Context};
 use proto::v1::{self, Outcome};
 use proto::{
-    Actor, BlobId, Event, EventId, Fact, FileCopied, FileDeleted, FileId, FileMoved, FileUndeleted, FileUploaded,
-    FolderCreated, Item, MarkerId, NodeId, OnConflict, Path, RULES, ReplicaStored, Sha256Digest, SpaceId, SpaceName,
-    StoredReplica, VersionRestored,
+    Actor, BlobCondemned, BlobErased, BlobErasureOrdered, BlobId, ErasedBlob, Event, EventId, Fact, FileCopied,
+    FileDeleted, FileId, FileMoved, FileUndeleted, FileUploaded, FolderCreated, FolderDeleted, FolderId, Item,
+    MarkerId, NodeId, OnConflict, Path, PruneReason, PrunedVersion, RULES, ReplicaStored, RetentionSet, Sha256Digest,
+    SpaceCreated, SpaceDeleted, SpaceId, SpaceName, SpaceRenamed, StoredReplica, VersionRestored, VersionsPruned,
 };
 use runtime::clock::{Clock, Ids};
 use tests::Cluster;
@@ -29,6 +31,8 @@ struct Subjects {
     other: (NodeId, MarkerId),
     marker_id: MarkerId,
     files: Vec<Subject>,
+    /// The last event so far.
+    last: u64,
 }
 
 /// A file, and what is known of it beforehand: all ids follow from those of the events.
@@ -38,19 +42,44 @@ struct Subject {
     blob_id: BlobId,
     uploaded_by: EventId,
     uploaded_at: u64,
+    /// The content of its second version, which is pruned and erased.
+    second_blob: BlobId,
+    /// The events about it so far, by their rows in the table.
+    events: HashMap<&'static str, (EventId, u64)>,
 }
 
 /// The kinds after the first, in an order in which each of them is applied.
-const KINDS: [(&str, Make); 8] = [
-    ("FileUploaded, new versions", again),
+const KINDS: [(&str, Make); 20] = [
+    (AGAIN, again),
     ("VersionRestored", restored),
     ("FileCopied", copied),
     ("ReplicaStored, one blob each", stored),
+    ("FileUploaded, instant", instant),
     ("FileMoved", moved),
     ("FileDeleted", deleted),
     ("FileUndeleted", undeleted),
-    ("FolderCreated", folder),
+    (FOLDER, folder),
+    ("FileMoved, folders", folder_moved),
+    ("FolderDeleted", folder_deleted),
+    ("FileUndeleted, folders", folder_undeleted),
+    ("RetentionSet", retention),
+    ("VersionsPruned, one version each", pruned),
+    ("BlobCondemned, one blob each", condemned),
+    (ORDERED, ordered),
+    ("BlobErased, one blob each", erased),
+    (SPACE, space),
+    ("SpaceRenamed", space_renamed),
+    ("SpaceDeleted", space_deleted),
 ];
+
+// Rows whose events later ones name.
+const AGAIN: &str = "FileUploaded, new versions";
+const FOLDER: &str = "FolderCreated";
+const ORDERED: &str = "BlobErasureOrdered, one blob each";
+const SPACE: &str = "SpaceCreated";
+
+/// Changes of spaces are rare, and some need a transaction each: of these, no more are measured.
+const MAX_SPACES: usize = 500;
 
 /// Makes the event of one kind about a file.
 type Make = fn(&Subjects, &Subject) -> Fact;
@@ -68,19 +97,39 @@ pub(crate) async fn measure(cluster: &Cluster, count: usize) -> anyhow::Result<V
     rows.push(row);
     for (fact, (id, n)) in new.into_iter().zip(events) {
         let Fact::FileUploaded(uploaded) = fact else { continue };
-        let (path, blob_id) = (uploaded.path, uploaded.blob_id);
-        subjects.files.push(Subject { path, file_id: id.file_id(), blob_id, uploaded_by: id, uploaded_at: n });
+        subjects.files.push(Subject {
+            path: uploaded.path,
+            file_id: id.file_id(),
+            blob_id: uploaded.blob_id,
+            uploaded_by: id,
+            uploaded_at: n,
+            second_blob: BlobId::new(subjects.ids.v7()),
+            events: HashMap::new(),
+        });
     }
     for (kind, fact) in KINDS {
-        let facts = subjects.files.iter().map(|file| fact(&subjects, file)).collect();
-        rows.push(subjects.folded(cluster, &database, kind, facts).await?.0);
+        let most = if kind.starts_with("Space") { MAX_SPACES } else { count };
+        let facts = subjects.files.iter().take(most).map(|file| fact(&subjects, file)).collect();
+        let (row, events) = subjects.folded(cluster, &database, kind, facts).await?;
+        rows.push(row);
+        subjects.last = events.last().context("no events")?.1;
+        for (file, event) in subjects.files.iter_mut().zip(events) {
+            file.events.insert(kind, event);
+        }
     }
     database.close().await;
     Ok(rows)
 }
 
 fn again(s: &Subjects, f: &Subject) -> Fact {
-    s.upload(f.path.clone(), BlobId::new(s.ids.v7()))
+    s.upload(f.path.clone(), f.second_blob)
+}
+
+fn instant(s: &Subjects, f: &Subject) -> Fact {
+    match s.upload(below("instant", f), f.blob_id) {
+        Fact::FileUploaded(uploaded) => Fact::FileUploaded(FileUploaded { instant: true, ..uploaded }),
+        other => other,
+    }
 }
 
 fn restored(s: &Subjects, f: &Subject) -> Fact {
@@ -91,7 +140,7 @@ fn restored(s: &Subjects, f: &Subject) -> Fact {
 
 fn copied(s: &Subjects, f: &Subject) -> Fact {
     let (space_id, space, from) = s.place(&f.path);
-    let to = format!("copies/{}", f.path).parse().expect("a path");
+    let to = below("copies", f);
     let (file_id, version_id) = (f.file_id, f.uploaded_by.version_id());
     let on_conflict = OnConflict::Overwrite;
     Fact::FileCopied(FileCopied { space_id, space, from, to, file_id, version_id, if_version: None, on_conflict })
@@ -99,7 +148,7 @@ fn copied(s: &Subjects, f: &Subject) -> Fact {
 
 fn moved(s: &Subjects, f: &Subject) -> Fact {
     let (space_id, space, from) = s.place(&f.path);
-    let to = format!("moved/{}", f.path).parse().expect("a path");
+    let to = below("moved", f);
     let (item, on_conflict) = (Item::File(f.file_id), OnConflict::Fail);
     Fact::FileMoved(FileMoved { space_id, space, from, to, item, if_version: None, on_conflict })
 }
@@ -110,7 +159,7 @@ fn stored(s: &Subjects, f: &Subject) -> Fact {
 }
 
 fn deleted(s: &Subjects, f: &Subject) -> Fact {
-    let (space_id, space, path) = s.place(&format!("moved/{}", f.path).parse().expect("a path"));
+    let (space_id, space, path) = s.place(&below("moved", f));
     Fact::FileDeleted(FileDeleted { space_id, space, path, file_id: f.file_id, if_version: None })
 }
 
@@ -121,8 +170,89 @@ fn undeleted(s: &Subjects, f: &Subject) -> Fact {
 }
 
 fn folder(s: &Subjects, f: &Subject) -> Fact {
-    let (space_id, space, path) = s.place(&format!("folders/{}", f.path).parse().expect("a path"));
+    let (space_id, space, path) = s.place(&below("folders", f));
     Fact::FolderCreated(FolderCreated { space_id, space, path })
+}
+
+fn folder_moved(s: &Subjects, f: &Subject) -> Fact {
+    let (space_id, space, from) = s.place(&below("folders", f));
+    let (to, item, on_conflict) = (below("shelf", f), Item::Folder(f.folder_id()), OnConflict::Fail);
+    Fact::FileMoved(FileMoved { space_id, space, from, to, item, if_version: None, on_conflict })
+}
+
+fn folder_deleted(s: &Subjects, f: &Subject) -> Fact {
+    let (space_id, space, path) = s.place(&below("shelf", f));
+    Fact::FolderDeleted(FolderDeleted { space_id, space, path, folder_id: f.folder_id(), recursive: false })
+}
+
+fn folder_undeleted(s: &Subjects, f: &Subject) -> Fact {
+    let (space_id, space, path) = s.place(&below("folders", f));
+    let (item, on_conflict) = (Item::Folder(f.folder_id()), OnConflict::Fail);
+    Fact::FileUndeleted(FileUndeleted { space_id, space, path, item, version_id: None, on_conflict })
+}
+
+/// Keeps everything that there is.
+fn retention(s: &Subjects, _: &Subject) -> Fact {
+    let (space_id, space) = (s.space_id, SpaceName::main());
+    Fact::RetentionSet(RetentionSet { space_id, space, keep_versions: Some(1000), keep_days: None })
+}
+
+fn pruned(s: &Subjects, f: &Subject) -> Fact {
+    let version_id = f.by(AGAIN).0.version_id();
+    let version = PrunedVersion { version_id, file_id: f.file_id, because: PruneReason::Versions, trash: None };
+    let (space_id, space) = (s.space_id, SpaceName::main());
+    Fact::VersionsPruned(VersionsPruned { space_id, space, evaluated_at: s.last, versions: vec![version] })
+}
+
+fn condemned(_: &Subjects, f: &Subject) -> Fact {
+    Fact::BlobCondemned(BlobCondemned { blob_ids: vec![f.second_blob], orphans: Vec::new() })
+}
+
+fn ordered(_: &Subjects, f: &Subject) -> Fact {
+    Fact::BlobErasureOrdered(BlobErasureOrdered { blob_ids: vec![f.second_blob] })
+}
+
+fn erased(s: &Subjects, f: &Subject) -> Fact {
+    let blobs = vec![ErasedBlob { blob_id: f.second_blob, cause: f.by(ORDERED).1 }];
+    Fact::BlobErased(BlobErased { node: s.node.clone(), marker_id: s.marker_id, blobs })
+}
+
+fn space(_: &Subjects, f: &Subject) -> Fact {
+    Fact::SpaceCreated(SpaceCreated { name: f.space_name("bench") })
+}
+
+fn space_renamed(_: &Subjects, f: &Subject) -> Fact {
+    let (space, name) = (f.space_name("bench"), f.space_name("renamed"));
+    Fact::SpaceRenamed(SpaceRenamed { space_id: f.own_space(), space, name })
+}
+
+fn space_deleted(_: &Subjects, f: &Subject) -> Fact {
+    let (space_id, space) = (f.own_space(), f.space_name("renamed"));
+    Fact::SpaceDeleted(SpaceDeleted { space_id, space, force: false, keep_days: Some(30) })
+}
+
+fn below(folder: &str, f: &Subject) -> Path {
+    format!("{folder}/{}", f.path).parse().expect("a path")
+}
+
+impl Subject {
+    fn by(&self, kind: &str) -> (EventId, u64) {
+        *self.events.get(kind).expect("a row of the table above the one that asks")
+    }
+
+    /// The folder that an event made for it, below two others.
+    fn folder_id(&self) -> FolderId {
+        self.by(FOLDER).0.folder_id(2)
+    }
+
+    fn own_space(&self) -> SpaceId {
+        SpaceId::new(self.by(SPACE).0.derive(0))
+    }
+
+    fn space_name(&self, word: &str) -> SpaceName {
+        let text = format!("{word}-{}", self.path.as_str().replace('/', "-"));
+        text.parse().expect("a space name")
+    }
 }
 
 impl Subjects {
@@ -138,6 +268,7 @@ impl Subjects {
             other: other.clone(),
             marker_id: *marker_id,
             files: Vec::with_capacity(count),
+            last: 0,
         })
     }
 

@@ -19,7 +19,8 @@ use super::{After, At, Change, Conflict};
 /// is compared with what was read.
 ///
 /// A file of more than 8 MiB is sent in parts. When the connection breaks it goes on where it was, and after Ctrl-C the
-/// same command does so, as long as the file has not changed and the gateway has not thrown the parts away.
+/// same command does so, as long as the file has not changed and the gateway has not thrown the parts away. With --abort
+/// it throws them away at once.
 #[derive(Debug, ClapArgs)]
 #[command(override_usage = "\
 highwater put [OPTIONS] FILE [PATH]
@@ -50,6 +51,9 @@ pub(crate) struct Put {
     /// Read the file only once: send no SHA-256 first, but compare the receipt's afterwards
     #[arg(long)]
     pub(crate) no_checksum: bool,
+    /// Store nothing: throw away what the same command left when it was stopped, instead of going on with it
+    #[arg(long)]
+    pub(crate) abort: bool,
     #[command(flatten)]
     pub(crate) change: Change,
     /// Not a flag for people: this is how the environment is read

@@ -57,7 +57,8 @@ pub(crate) struct SpaceRename {
 pub(crate) struct SpaceRm {
     /// Its name
     pub(crate) name: SpaceName,
-    /// Also when it is not empty
+    /// Also when it is not empty; its content is erased after its --keep-days (see `space retention`) or, without, the
+    /// gateway's default of 30 days
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]

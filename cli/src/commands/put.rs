@@ -18,6 +18,7 @@ use crate::source::Source;
 use self::resume::Upload;
 use self::state::States;
 
+mod abort;
 mod plan;
 mod resume;
 mod send;
@@ -40,7 +41,8 @@ struct Stored {
 
 /// Stores the files one after the other; the first that fails ends it, and what was stored before stays.
 pub(super) async fn run(context: &Context, args: Put) -> Result<(), Failure> {
-    let jobs = plan::jobs(&args.args, args.to.as_deref())?;
+    let find = if args.abort { Source::unseen } else { Source::find };
+    let jobs = plan::jobs(&args.args, args.to.as_deref(), find)?;
     if args.change.request_id.is_some() && jobs.len() > 1 {
         return Err(Failure::usage("--request-id is the id of one request; store one file at a time with it"));
     }
@@ -49,6 +51,9 @@ pub(super) async fn run(context: &Context, args: Put) -> Result<(), Failure> {
     }
     let states = States::find(args.state_home.as_deref());
     states.remove_old(Clock::system().now().into());
+    if args.abort {
+        return context.stop.guard(abort::run(context, &args, &jobs, &states)).await;
+    }
     let client = context.stop.guard(context.connect()).await?;
     for job in &jobs {
         let stored = context.stop.guard(Box::pin(store(context, &client, &args, job, &states))).await;

@@ -20,7 +20,7 @@ pub(crate) use self::folders::{deleted, entry, usage};
 use self::history::{Version, version};
 pub(crate) use self::history::{change, listed_version, undo_step, waited};
 pub(crate) use self::ops::{explained, parked, placement, redriven, retired, status};
-pub(crate) use self::receipts::{receipt, stored};
+pub(crate) use self::receipts::{aborted, receipt, stored};
 pub(crate) use self::spaces::{pruned, space};
 use crate::exit::Failure;
 use crate::render::{outcome, replica_state, time};

@@ -15,7 +15,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 pub(crate) use self::audit::{audited, finding};
-pub(crate) use self::deeds::{Deed, Sent, deed, receipt, stored};
+pub(crate) use self::deeds::{Deed, Sent, aborted, deed, receipt, stored};
 pub(crate) use self::folders::{deleted, entry, found_in_trash, usage};
 pub(crate) use self::history::{change, undo, versions, waited};
 pub(crate) use self::ops::{explained, parked, placement, redriven, retired, status};

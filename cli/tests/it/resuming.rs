@@ -142,6 +142,24 @@ fn the_same_command_goes_on_after_ctrl_c() {
 
 #[cfg(unix)]
 #[test]
+fn what_was_begun_can_be_given_up_also_without_the_file() {
+    let (gateway, place) = (Gateway::with_parts(&[Fault::Fine, Fault::Hangs]), Place::new());
+    place.put_and_stop(&gateway, &[]);
+    std::fs::remove_file(&place.file).unwrap();
+    let output = place.put(&gateway).arg("--abort").output().unwrap();
+    let expected = format!("gave up the upload of {} (upload-1)\n", place.file.display());
+    assert_eq!((said(&output.stdout), said(&output.stderr)), (expected, String::new()));
+    assert!(place.remembered().is_empty());
+    assert_eq!(gateway.state.sessions.lock().unwrap().aborted, ["upload-1"]);
+    let output = place.put(&gateway).args(["--abort", "--json"]).output().unwrap();
+    assert_eq!(said(&output.stdout), "{\"path\":\"docs/large.bin\",\"upload_id\":null}\n");
+    let output = place.put(&gateway).arg("--abort").output().unwrap();
+    assert_eq!(said(&output.stdout), format!("nothing is left of an upload of {}\n", place.file.display()));
+    assert!(gateway.uploads().is_empty());
+}
+
+#[cfg(unix)]
+#[test]
 fn changed_content_or_another_request_begins_anew() {
     for more in [&[][..], &["--actor", "alice"]] {
         let (gateway, place) = (Gateway::with_parts(&[Fault::Fine, Fault::Hangs]), Place::new());

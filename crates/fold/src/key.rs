@@ -74,7 +74,11 @@ pub fn keys(event: &Event) -> Vec<Key> {
         Fact::SpaceRenamed(renamed) => keys.push(Key::SpaceName(renamed.name.clone())),
         Fact::SpaceDeleted(deleted) => keys.push(Key::Folder(deleted.space_id.root())),
         Fact::FolderDeleted(deleted) => keys.push(Key::Folder(deleted.folder_id)),
-        Fact::FileUploaded(uploaded) => keys.push(Key::Blob(uploaded.blob_id)),
+        Fact::FileUploaded(uploaded) => {
+            let (blob, node) = (uploaded.blob_id, uploaded.node.clone());
+            keys.push(Key::Blob(blob));
+            keys.extend(uploaded.instant.then_some(Key::Replica { blob, node }));
+        }
         Fact::FileDeleted(deleted) => keys.push(Key::File(deleted.file_id)),
         Fact::FileUndeleted(undeleted) => {
             keys.push(of_item(undeleted.item));

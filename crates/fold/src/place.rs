@@ -5,7 +5,7 @@ use proto::{Event, FolderId, Item, OnConflict, Path, Segment, VersionId};
 use crate::rows::{FileRow, Target};
 use crate::stop::Stop;
 use crate::tree::{Root, Way};
-use crate::{Missing, View, conflict, versions};
+use crate::{Key, Missing, View, conflict, versions};
 
 /// A place, with what must be made or removed for it.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Wish {
 /// Where a new version's content comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// It was uploaded, and maybe acknowledged before: unless it must be rejected for its own conditions, it gets a place.
+    /// It was uploaded, and maybe acknowledged before: unless its own conditions may reject it, it gets a place.
     Uploaded,
     /// It is the catalog's: a place that cannot be had is no loss.
     Known,
@@ -42,6 +42,10 @@ enum Choice {
     Version(FileRow),
     Copy(&'static str),
 }
+
+/// How many names for a conflicted copy are looked up together, at first and at most.
+const FIRST_CANDIDATES: usize = 16;
+const MOST_CANDIDATES: usize = 1024;
 
 const PARENT_IS_A_FILE: &str = "parent_is_a_file";
 const FILE_EXISTS: &str = "file_exists";
@@ -58,10 +62,10 @@ pub(crate) fn of_version(
 ) -> Result<Spot, Stop> {
     let (name, parents) = segments.split_last().expect("a path has at least one name");
     let way = Way::find(view, event.id, &root, parents)?;
-    let choice = match (way.blocked, wish.content) {
-        (true, Content::Known) => return Err(Stop::Rejected(PARENT_IS_A_FILE)),
-        (true, Content::Uploaded) => Choice::Copy(PARENT_IS_A_FILE),
-        (false, Content::Known | Content::Uploaded) => choose(view, wish, way.child(view, name)?)?,
+    let choice = match (way.blocked, wish.is_placed_anyway()) {
+        (true, false) => return Err(Stop::Rejected(PARENT_IS_A_FILE)),
+        (true, true) => Choice::Copy(PARENT_IS_A_FILE),
+        (false, _) => choose(view, wish, way.child(view, name)?)?,
     };
     let (name, file, conflict) = match choice {
         Choice::New => (name.clone(), None, None),
@@ -75,10 +79,8 @@ pub(crate) fn of_version(
 fn choose(view: &View, wish: Wish, child: Option<Target>) -> Result<Choice, Stop> {
     let current = match child {
         Some(Target::Folder(_)) => {
-            return match (wish.on_conflict, wish.content) {
-                (OnConflict::Fail, _) | (OnConflict::Overwrite, Content::Known) => Err(Stop::Rejected(NAME_TAKEN)),
-                (OnConflict::Overwrite, Content::Uploaded) | (OnConflict::KeepBoth, _) => Ok(Choice::Copy(NAME_TAKEN)),
-            };
+            let is_kept = wish.on_conflict == OnConflict::KeepBoth || wish.is_placed_anyway();
+            return if is_kept { Ok(Choice::Copy(NAME_TAKEN)) } else { Err(Stop::Rejected(NAME_TAKEN)) };
         }
         Some(Target::File(id)) => view.file(id)?.cloned(),
         None => None,
@@ -144,14 +146,24 @@ pub(crate) fn take(view: &mut View, n: u64, event: &Event, spot: &Spot, item: It
     view.open_name(n, spot.parent(), spot.name.clone(), item);
 }
 
+/// The first name for a conflicted copy that nothing has. So that a thousand copies of one name do not cost a thousand round
+/// trips, the candidates are looked up together, each time twice as many.
 fn free_name(view: &View, event: &Event, way: &Way, name: &Segment) -> Result<Segment, Missing> {
-    let mut attempt = 1;
+    let mut attempts = 1..;
+    let mut together = FIRST_CANDIDATES;
     loop {
-        let candidate = conflict::copy_name(name, event, attempt);
-        if way.child(view, &candidate)?.is_none() {
-            return Ok(candidate);
+        let candidates: Vec<Segment> =
+            attempts.by_ref().take(together).map(|attempt| conflict::copy_name(name, event, attempt)).collect();
+        if !way.fresh {
+            let parent = way.folder;
+            view.need(candidates.iter().map(|name| Key::Child { parent, name: name.clone() }))?;
         }
-        attempt += 1;
+        for candidate in candidates {
+            if way.child(view, &candidate)?.is_none() {
+                return Ok(candidate);
+            }
+        }
+        together = (2 * together).min(MOST_CANDIDATES);
     }
 }
 
@@ -161,5 +173,19 @@ impl Spot {
     /// The folder that the place is in.
     pub(crate) const fn parent(&self) -> FolderId {
         self.way.folder
+    }
+}
+
+// === impl Wish ===
+
+impl Wish {
+    /// Whether the version gets a place even if its own cannot be had: that of an upload which may be acknowledged before it
+    /// is decided. One that asks to be rejected when things are not as it says is.
+    pub(crate) const fn is_placed_anyway(&self) -> bool {
+        match (self.content, self.on_conflict) {
+            (Content::Known, _) | (Content::Uploaded, OnConflict::Fail) => false,
+            (Content::Uploaded, OnConflict::Overwrite) => self.if_version.is_none(),
+            (Content::Uploaded, OnConflict::KeepBoth) => true,
+        }
     }
 }

@@ -101,7 +101,9 @@ impl View {
             Key::Path { space_id, path } => {
                 path.segments().next().is_some_and(|top| self.names.knows(&(space_id.root(), top)))
             }
-            Key::Child { parent, name } => self.names.knows(&(*parent, name.clone())),
+            Key::Child { parent, name } => {
+                self.fresh_folders.contains(parent) || self.names.knows(&(*parent, name.clone()))
+            }
             Key::Folder(id) => self.folders.knows(id),
             Key::File(id) => self.files.knows(id),
             Key::Version(id) => self.versions.knows(id),

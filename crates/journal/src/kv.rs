@@ -18,7 +18,8 @@ use crate::link::{header, with_sources};
 const MAX_VALUE_BYTES: i32 = 16 * 1024;
 /// The size of a bucket whose entries are few and end by themselves.
 const SMALL_BUCKET_BYTES: i64 = 64 << 20;
-/// The size of the bucket of uploads: some 300 bytes for each slice of 8 MiB, so uploads of 6 TiB at once.
+/// The size of the bucket of uploads: some 300 bytes for each slice of 8 MiB, so unfinished uploads of 6 TiB. One that is
+/// finished keeps only the entry of its session.
 const UPLOADS_BUCKET_BYTES: i64 = 256 << 20;
 /// How many entries of a listing are asked for at once.
 const LIST_BATCH: usize = 1000;

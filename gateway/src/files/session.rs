@@ -13,11 +13,12 @@ use journal::{Bucket, BucketName, Entry};
 use proto::{BlobId, Event, Fact, Fingerprint, SLICE_BYTES};
 use time::OffsetDateTime;
 use tokio::time::Instant;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::request::{NewFile, Stored};
 use super::upload::{Early, Uploaded};
-use super::{Files, SOURCE, publish};
+use super::{Decision, Files, Receipt, SOURCE, publish};
 use crate::error::{Code, Error, Result};
 use crate::uploads::{Session, part_key, part_prefix, session_key};
 
@@ -124,11 +125,18 @@ impl Files {
         let bucket = self.sessions().await?;
         let (session, _) = self.session(&bucket, upload_id).await?;
         let replicas = self.ack_replicas(&session.file);
-        let receipt = match self.catalog().receipt(session.event_id).await? {
-            Some(first) if first.blob_id == Some(session.upload.blob_id()) => self.decided_receipt(first).await?,
+        let receipt = match self.session_receipt(&session).await? {
+            Some(receipt) => receipt,
             // Not decided, or its request id was, with other bytes: publishing tells whether they are the same.
-            Some(_) | None => self.publish_session(&bucket, upload_id, &session).await?,
+            None => match self.publish_session(&bucket, upload_id, &session).await {
+                Ok(receipt) => receipt,
+                // Another call may have finished it meanwhile, and removed its parts.
+                Err(error) => self.session_receipt(&session).await.ok().flatten().ok_or(error)?,
+            },
         };
+        if receipt.decision != Decision::Pending && receipt.blob_id == Some(session.upload.blob_id()) {
+            forget_parts(&bucket, upload_id).await;
+        }
         let uploaded = Uploaded { receipt, instant: false };
         self.hold_back(&uploaded, replicas).await?;
         Ok(uploaded)
@@ -144,7 +152,17 @@ impl Files {
         Ok(())
     }
 
-    async fn publish_session(&self, bucket: &Bucket, upload_id: Uuid, session: &Session) -> Result<super::Receipt> {
+    /// What became of a session that was finished.
+    async fn session_receipt(&self, session: &Session) -> Result<Option<Receipt>> {
+        match self.catalog().receipt(session.event_id).await? {
+            Some(first) if first.blob_id == Some(session.upload.blob_id()) => {
+                Ok(Some(self.decided_receipt(first).await?))
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    async fn publish_session(&self, bucket: &Bucket, upload_id: Uuid, session: &Session) -> Result<Receipt> {
         if !session.upload.is_complete() {
             let problem = format!(
                 "only {} of {} bytes were uploaded",
@@ -215,6 +233,14 @@ async fn save(
         let problem = "another stream adds to the same upload; ask for its offset and go on there";
         Error::new(Code::OffsetWrong, problem)
     })
+}
+
+/// Removes what is known of the parts of an upload that is decided: they take far more room than its session, which stays
+/// until it expires, to answer whoever asks to finish the upload again.
+async fn forget_parts(bucket: &Bucket, upload_id: Uuid) {
+    if let Err(error) = bucket.delete_under(&part_prefix(upload_id)).await {
+        warn!("the parts of upload {upload_id}, which is finished, are left to expire: {error}");
+    }
 }
 
 fn upload_not_found() -> Error {

@@ -61,7 +61,8 @@ impl Files {
             };
         }
         let space_id = self.space(&space).await?;
-        self.change(asked, Fact::SpaceDeleted(SpaceDeleted { space_id, space, force })).await
+        let keep_days = Some(self.limits().deleted_space_days);
+        self.change(asked, Fact::SpaceDeleted(SpaceDeleted { space_id, space, force, keep_days })).await
     }
 
     /// Says how long a space keeps old content. Prunes nothing by itself.

@@ -30,7 +30,7 @@ const PIECE_BYTES: usize = 256 * 1024;
 const LET_GO: Duration = Duration::from_secs(3);
 
 /// The reasons for which the fold rejects an instant upload whose content went away: the bytes are then sent after all.
-const CONTENT_GONE: [&str; 2] = ["blob_condemned", "blob_unknown"];
+const CONTENT_GONE: [&str; 3] = ["blob_condemned", "blob_lost", "blob_unknown"];
 
 /// What became of an upload.
 #[derive(Debug)]

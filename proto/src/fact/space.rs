@@ -34,4 +34,7 @@ pub struct SpaceDeleted {
     pub space: SpaceName,
     /// Applies even if there is something in it.
     pub force: bool,
+    /// For how many days its content is kept when the space itself does not say; none for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_days: Option<u32>,
 }

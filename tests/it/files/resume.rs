@@ -5,8 +5,10 @@ use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
 use anyhow::{Context as _, ensure};
+use async_nats::jetstream;
 use bytes::Bytes;
 use compose::Builder;
+use futures::TryStreamExt as _;
 use proto::v1::{self, Outcome, UploadMetadata, start_upload_response, upload_part_request::Payload};
 use rustix::process::{Pid, Signal};
 use tests::{Client, Cluster, Content, eventually, reason_of, run};
@@ -44,6 +46,13 @@ async fn finish(client: &mut Client, id: &str) -> Result<v1::Receipt, Status> {
     Ok(client.files.finish_upload(request).await?.into_inner().receipt.unwrap_or_default())
 }
 
+/// How many entries the bucket of uploads has.
+async fn entries(cluster: &Cluster) -> anyhow::Result<usize> {
+    let jetstream = jetstream::new(async_nats::connect(cluster.stack.nats_url()?).await?);
+    let uploads = jetstream.get_key_value("highwater_uploads").await?;
+    Ok(uploads.keys().await?.try_collect::<Vec<_>>().await?.len())
+}
+
 fn about(path: &str) -> UploadMetadata {
     UploadMetadata {
         path: path.to_owned(),
@@ -75,8 +84,10 @@ fn an_upload_goes_on_where_it_was_safe_also_after_a_restart_and_finishes_once() 
             let mut client = cluster.client().await?;
             assert_eq!(session(&mut client, &id).await?.offset, 16 * MIB);
             assert_eq!(part(&mut client, &id, 16 * MIB, 4 * MIB + 5).await?.offset, CONTENT.size);
+            assert_eq!(entries(cluster).await?, 4, "the session and its three parts");
             let receipt = finish(&mut client, &id).await?;
             assert_eq!((receipt.outcome(), receipt.size_bytes), (Outcome::Applied, CONTENT.size));
+            assert_eq!(entries(cluster).await?, 1, "a finished upload takes no room for its parts");
             assert_eq!(finish(&mut client, &id).await?, receipt, "finished once");
             assert_eq!(client.get("big").await?, CONTENT.bytes());
             assert_eq!(client.versions("big").await?.len(), 1);

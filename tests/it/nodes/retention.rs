@@ -95,6 +95,38 @@ fn what_retention_gives_up_is_named_first_then_pruned_then_erased_everywhere() {
     });
 }
 
+/// It has no retention, and nobody can give it one any more.
+#[test]
+fn a_deleted_space_leaves_nothing_for_ever() {
+    let pruning = |b: Builder| {
+        hasty(b).env("gateway", "HIGHWATER_LIMITS__DELETED_SPACE_DAYS", "0").env(
+            "gateway",
+            "HIGHWATER_DUTIES__PRUNE_INTERVAL",
+            "50ms",
+        )
+    };
+    run(pruning, async |cluster| {
+        let mut client = cluster.client().await?;
+        client.put("stays", Content::new(1, 1000)).await?;
+        client.create_space("team").await?;
+        for seed in 2..=3 {
+            let about = UploadMetadata { space: "team".to_owned(), ..metadata("docs/f") };
+            client.upload(about, chunks(Content::new(seed, 1000))).await?;
+        }
+        let delete = v1::DeleteSpaceRequest { space: "team".to_owned(), force: true, ..Default::default() };
+        let receipt = client.files.delete_space(delete).await?.into_inner().receipt.context("a receipt")?;
+        assert_eq!(receipt.outcome(), Outcome::Applied);
+        eventually("only what is in the other space is left", async || {
+            let left = s3::blobs(cluster).await?;
+            ensure!(left.len() == 3, "{left:?}");
+            anyhow::Ok(())
+        })
+        .await;
+        assert_eq!(client.get("stays").await?, Content::new(1, 1000).bytes());
+        cluster.verify().await
+    });
+}
+
 #[test]
 fn an_upload_that_was_rejected_leaves_nothing_for_ever() {
     run(hasty, async |cluster| {

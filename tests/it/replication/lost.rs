@@ -2,9 +2,9 @@
 
 use anyhow::ensure;
 use aws_sdk_s3::primitives::ByteStream;
-use proto::v1::ReplicaState;
+use proto::v1::{Outcome, ReplicaState, UploadMetadata};
 use proto::{EventId, Fact, FileUploaded, ReplicaLost, ReplicationRedriven, WantedCopy};
-use tests::{Cluster, Content, eventually, run};
+use tests::{Cluster, Content, chunks, eventually, metadata, run};
 
 use super::world::{Log, attentive, has, marker};
 use crate::s3;
@@ -79,6 +79,54 @@ fn lost_copies_are_made_again_over_what_is_there() {
         }
         cluster.verify().await
     });
+}
+
+/// Nobody could read what is acknowledged without its bytes.
+#[test]
+fn content_that_no_node_holds_any_more_is_sent_again() {
+    run(
+        |b| b.replicators(0),
+        async |cluster| {
+            let (mut client, log) = (cluster.client().await?, Log::open(cluster).await?);
+            let content = Content::new(1, 5000);
+            let declared = |path: &str| UploadMetadata {
+                size_bytes: Some(content.size),
+                sha256: Some(content.sha256().as_bytes().to_vec().into()),
+                ..metadata(path)
+            };
+            let first = client.upload(declared("f"), chunks(content)).await?;
+            let instant = client.upload(declared("g"), chunks(content)).await?;
+            assert_eq!(instant.blob_id, first.blob_id, "while a node holds it, no bytes are needed");
+
+            let all = log.uploads().await?;
+            let (s3, bucket) = s3::client(cluster, &first.node);
+            s3.delete_object().bucket(bucket).key(all[0].1.blob_id.key()).send().await?;
+            let fact = ReplicaLost {
+                node: first.node.parse()?,
+                marker_id: marker(cluster, &first.node).await?,
+                evaluated_at: log.head().await?,
+                reason: "a test said so".to_owned(),
+                replicas: vec![wanted(&all[0], &first.node)],
+            };
+            log.publish(Fact::ReplicaLost(fact)).await?;
+            eventually("the catalog knows of the loss", async || {
+                let file = cluster.client().await?.file("f").await?;
+                let held = file.replicas.iter().any(|replica| replica.state() == ReplicaState::Stored);
+                ensure!(!held, "{:?}", file.replicas);
+                anyhow::Ok(())
+            })
+            .await;
+
+            let again = client.upload(declared("f"), chunks(content)).await?;
+            assert_eq!(again.outcome(), Outcome::Applied);
+            assert_ne!(again.blob_id, first.blob_id, "the bytes were taken");
+            assert_eq!(client.get("f").await?, content.bytes());
+            let instant = client.upload(declared("h"), chunks(content)).await?;
+            assert_eq!(instant.blob_id, again.blob_id, "and count for the next one");
+            assert_eq!(client.get("h").await?, content.bytes());
+            cluster.verify().await
+        },
+    );
 }
 
 #[test]

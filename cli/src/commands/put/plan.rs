@@ -8,7 +8,11 @@ use crate::exit::Failure;
 use crate::source::Source;
 
 /// Sorts the arguments out and looks at every file, so that nothing is stored when one is missing.
-pub(super) fn jobs(args: &[PathBuf], to: Option<&str>) -> Result<Vec<Job>, Failure> {
+pub(super) fn jobs(
+    args: &[PathBuf],
+    to: Option<&str>,
+    find: fn(&LocalPath) -> Result<Source, Failure>,
+) -> Result<Vec<Job>, Failure> {
     let (files, destination) = match (to, args) {
         (Some(to), files) => (files, Some(to)),
         (None, [file]) => (std::slice::from_ref(file), None),
@@ -35,7 +39,7 @@ pub(super) fn jobs(args: &[PathBuf], to: Option<&str>) -> Result<Vec<Job>, Failu
                 Some(folder) => inside(folder, file)?,
                 None => destination.unwrap_or_default().to_owned(),
             };
-            Ok(Job { path: parse_path(&path)?, source: Source::find(file)? })
+            Ok(Job { path: parse_path(&path)?, source: find(file)? })
         })
         .collect()
 }
@@ -68,7 +72,9 @@ mod tests {
         let local = |arg: &&str| if matches!(*arg, "a" | "b") { folder.path().join(arg) } else { PathBuf::from(arg) };
         let args: Vec<PathBuf> = args.iter().map(local).collect();
         let shown = |job: Job| job.path.to_string();
-        jobs(&args, to).map(|jobs| jobs.into_iter().map(shown).collect()).map_err(|failure| failure.message)
+        jobs(&args, to, Source::find)
+            .map(|jobs| jobs.into_iter().map(shown).collect())
+            .map_err(|failure| failure.message)
     }
 
     #[test]

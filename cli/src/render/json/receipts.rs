@@ -16,6 +16,11 @@ pub(crate) fn stored(receipt: &v1::Receipt, instant: bool) -> String {
     line(&Stored { receipt: inner(receipt), instant })
 }
 
+/// What became of an upload that was given up; `upload_id` is null when nothing of it was left.
+pub(crate) fn aborted(path: &str, upload_id: Option<&str>) -> String {
+    line(&Aborted { path, upload_id })
+}
+
 pub(super) fn inner(receipt: &v1::Receipt) -> Receipt<'_> {
     Receipt {
         event_id: &receipt.event_id,
@@ -49,6 +54,12 @@ pub(super) struct Receipt<'a> {
     sha256: String,
     node: &'a str,
     projected: bool,
+}
+
+#[derive(Serialize)]
+struct Aborted<'a> {
+    path: &'a str,
+    upload_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]

@@ -24,7 +24,7 @@ pub(in crate::render) fn pruned() -> v1::PruneResponse {
         version_id: version().version_id,
         size_bytes: 4096,
         created_at: Some(at(0)),
-        because: "it is the 12th newest version and 10 are kept".to_owned(),
+        because: "the file has more than 10 versions".to_owned(),
     };
     v1::PruneResponse { versions: 312, bytes: 1_288_490_189, pruned: vec![version], receipts: vec![receipt()] }
 }

@@ -50,6 +50,15 @@ pub(crate) fn stored(receipt: &v1::Receipt, source: &str, how: Sent) -> String {
     format!("stored {source} {what}: {size}{instant}, version {version_id}, at {sequence}{node}{later}\n")
 }
 
+/// One sentence about an upload that was given up, if anything of it was left.
+pub(crate) fn aborted(source: &str, upload_id: Option<&str>) -> String {
+    let source = plain(source);
+    match upload_id {
+        Some(upload_id) => format!("gave up the upload of {source} ({upload_id})\n"),
+        None => format!("nothing is left of an upload of {source}\n"),
+    }
+}
+
 /// What it took to store a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {

@@ -175,8 +175,8 @@ impl Reader {
         .await
     }
 
-    /// A blob of the space with this content that a version holds, so that an upload can name it instead of sending its
-    /// bytes; none when there is none. Of several any one.
+    /// A blob of the space with this content that a version names and a node holds, so that an upload can name it instead
+    /// of sending its bytes; none when there is none. Of several any one.
     pub async fn content(
         &self,
         space_id: SpaceId,
@@ -191,6 +191,7 @@ impl Reader {
                  FROM highwater.active AS a CROSS JOIN blobs AS b
                  WHERE a.singleton AND b.space_id = $1 AND b.sha256 = $2 AND b.size_bytes = $3 AND b.state = 'live'
                      AND b.refs > 0
+                     AND EXISTS (SELECT FROM replicas AS r WHERE r.blob_id = b.blob_id AND r.state = 'stored')
                  LIMIT 1",
                 space_id.uuid(),
                 sha256.as_bytes() as &[u8],

@@ -27,7 +27,12 @@ impl Journal {
     }
 
     pub(crate) fn delete_space(&mut self, space_id: SpaceId, name: &str) -> EventId {
-        self.publish(Fact::SpaceDeleted(SpaceDeleted { space_id, space: space_name(name), force: true }))
+        self.publish(Fact::SpaceDeleted(SpaceDeleted {
+            space_id,
+            space: space_name(name),
+            force: true,
+            keep_days: None,
+        }))
     }
 
     pub(crate) fn create_folder(&mut self, at: &str) -> EventId {

@@ -1,11 +1,11 @@
 //! The versions of a file, content by its digest, what happened in a space, and when.
 
 use catalog::{Error, Outcome, Reader, VersionKind};
-use proto::{EventId, FileId, Item, OnConflict, Sha256Digest, SpaceId, Trash, VersionId};
+use proto::{EventId, Fact, FileId, Item, MarkerId, NodeWiped, OnConflict, Sha256Digest, SpaceId, Trash, VersionId};
 use uuid::Uuid;
 
 use crate::short::{catch_up, time_of};
-use crate::world::{Journal, World};
+use crate::world::{Journal, World, marker, node};
 
 /// All versions of a file by pages: kind, size and whether it was pruned.
 async fn versions(reader: &Reader, file: FileId, limit: u32) -> Vec<(VersionKind, Option<u64>, bool)> {
@@ -79,7 +79,7 @@ async fn versions_that_come_between_pages_move_no_other() {
 }
 
 #[tokio::test]
-async fn content_is_found_where_a_version_holds_it() {
+async fn content_is_found_where_a_version_names_it_and_a_node_holds_it() {
     let mut journal = Journal::begun(1);
     let (event, blob) = journal.upload("a", 7);
     let (_, unheld) = journal.upload_as("a", 8, OnConflict::Fail);
@@ -93,6 +93,14 @@ async fn content_is_found_where_a_version_holds_it() {
     for (space, of, size) in [(SpaceId::NONE, blob, 7), (space, blob, 8), (space, unheld, 8)] {
         assert_eq!(found(&reader, space, of, size).await, None);
     }
+    // What no node holds cannot be named again.
+    let (old_marker_id, marker_id) = (marker("node-a"), MarkerId::new(Uuid::from_u128(9)));
+    journal.publish(Fact::NodeWiped(NodeWiped { node: node("node-a"), old_marker_id, marker_id }));
+    catch_up(&mut writer, &reader, &journal).await;
+    assert_eq!(found(&reader, space, blob, 7).await, None);
+    journal.stored("node-b", &[blob]);
+    catch_up(&mut writer, &reader, &journal).await;
+    assert_eq!(found(&reader, space, blob, 7).await, Some((blob, 1)));
     // In the trash it is still held; pruned it is not.
     let file = event.file_id();
     journal.delete("a", file);

@@ -1,4 +1,5 @@
-//! SpaceDeleted: the name is free from here on; what is in the space stays as it is until it is pruned.
+//! SpaceDeleted: the name is free from here on; what is in the space stays as it is until it is pruned. Nobody can set the
+//! retention of a space that is gone, so one that has none gets that of the event: else its bytes would stay for ever.
 
 use proto::SpaceDeleted;
 
@@ -13,7 +14,8 @@ pub(super) fn decide(view: &mut View, n: u64, deleted: &SpaceDeleted) -> Result<
     if entries > 0 && !deleted.force {
         return Err(Stop::Rejected("space_not_empty"));
     }
-    let row = SpaceRow { deleted_seq: Some(n), ..before.clone() };
+    let keep_days = before.keep_days.or(deleted.keep_days);
+    let row = SpaceRow { deleted_seq: Some(n), keep_days, ..before.clone() };
     view.put_space(Some(&before), row);
     Ok(Decision { space: Some(before.name), ..Decision::default() })
 }

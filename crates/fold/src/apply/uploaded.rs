@@ -4,10 +4,10 @@ use proto::{Event, FileUploaded, Segment};
 
 use super::Decision;
 use crate::place::{self, Content, Spot, Wish};
-use crate::rows::{BlobState, VersionKind, VersionRow};
+use crate::rows::{BlobState, ReplicaRow, ReplicaState, VersionKind, VersionRow};
 use crate::stop::Stop;
 use crate::tree::{self, Root};
-use crate::{View, replicas, versions};
+use crate::{Missing, View, replicas, versions};
 
 pub(super) fn decide(view: &mut View, n: u64, event: &Event, uploaded: &FileUploaded) -> Result<Decision, Stop> {
     let found = match check_blob(view, uploaded).and_then(|()| find(view, event, uploaded)) {
@@ -38,7 +38,8 @@ pub(super) fn decide(view: &mut View, n: u64, event: &Event, uploaded: &FileUplo
 }
 
 /// New bytes are not known, or known from an event before this one. An instant upload names what the space has: one
-/// that could name any blob would hand over the content of other spaces.
+/// that could name any blob would hand over the content of other spaces. And a node must hold it, or an acknowledged
+/// upload could not be read.
 fn check_blob(view: &View, uploaded: &FileUploaded) -> Result<(), Stop> {
     let blob = view.blob(uploaded.blob_id)?;
     if uploaded.instant {
@@ -51,7 +52,21 @@ fn check_blob(view: &View, uploaded: &FileUploaded) -> Result<(), Stop> {
     if blob.is_some_and(|row| row.state != BlobState::Live) {
         return Err(Stop::Rejected("blob_condemned"));
     }
+    if uploaded.instant && !is_stored(view, uploaded)? {
+        return Err(Stop::Rejected("blob_lost"));
+    }
     Ok(())
+}
+
+/// Whether any node holds the blob. The one that the event names mostly does, and is looked at first.
+fn is_stored(view: &View, uploaded: &FileUploaded) -> Result<bool, Missing> {
+    let stored = |row: &ReplicaRow| row.state == ReplicaState::Stored;
+    let (blob_id, node) = (uploaded.blob_id, &uploaded.node);
+    if view.nodes()?.contains_key(node) && view.replica(blob_id, node)?.is_some_and(stored) {
+        return Ok(true);
+    }
+    replicas::need_all(view, &[blob_id])?;
+    Ok(replicas::of(view, blob_id)?.iter().any(stored))
 }
 
 fn find(view: &View, event: &Event, uploaded: &FileUploaded) -> Result<Spot, Stop> {
@@ -61,6 +76,7 @@ fn find(view: &View, event: &Event, uploaded: &FileUploaded) -> Result<Spot, Sto
     match tree::space(view, uploaded.space_id) {
         Ok(space) => place::of_version(view, event, Root::of(space), &segments, wish),
         Err(Stop::Missing(missing)) => Err(missing.into()),
+        Err(Stop::Rejected(gone)) if !wish.is_placed_anyway() => Err(Stop::Rejected(gone)),
         // An acknowledged upload is never lost: it goes to the space for such cases.
         Err(Stop::Rejected(gone)) => {
             let root = Root::recovered(view, event.id)?;

@@ -278,7 +278,10 @@ impl<'a> Around<'a> {
         let (space_id, space) = self.space();
         match self.step.verb {
             Verb::RenameSpace => Fact::SpaceRenamed(SpaceRenamed { space_id, space, name: self.name() }),
-            Verb::DeleteSpace => Fact::SpaceDeleted(SpaceDeleted { space_id, space, force: self.step.condition == 3 }),
+            Verb::DeleteSpace => {
+                let (force, keep_days) = (self.step.condition == 3, self.step.pick.is_multiple_of(2).then_some(30));
+                Fact::SpaceDeleted(SpaceDeleted { space_id, space, force, keep_days })
+            }
             _ => Fact::FolderCreated(FolderCreated { space_id, space, path: path(self.step.path) }),
         }
     }

@@ -9,4 +9,5 @@ mod nodes;
 mod placement;
 mod retention;
 mod spaces;
+mod tables;
 mod uploads;

@@ -30,9 +30,7 @@ impl Store {
         let mut store = Self::default();
         let mut view = View::default();
         for recorded in journal {
-            if let Ok(event) = recorded.decode() {
-                view.unknown(fold::keys(&event)).iter().for_each(|key| store.load(key, &mut view));
-            }
+            store.guess(&mut view, recorded);
             if store.apply(&mut view, recorded) || ends(recorded.n) {
                 store.save(view.take_changes());
                 view = View::default();
@@ -47,6 +45,25 @@ impl Store {
         let mut view = View::default();
         self.apply(&mut view, recorded);
         self.save(view.take_changes());
+    }
+
+    /// Loads what the event will need as far as it tells itself.
+    pub(crate) fn guess(&self, view: &mut View, recorded: &Recorded) {
+        if let Ok(event) = recorded.decode() {
+            view.unknown(fold::keys(&event)).iter().for_each(|key| self.load(key, view));
+        }
+    }
+
+    /// How many times rows must be loaded before the next event can be applied, in a batch of its own.
+    pub(crate) fn rounds(&self, recorded: &Recorded) -> usize {
+        let (event, mut view) = (recorded.decode().unwrap(), View::default());
+        self.guess(&mut view, recorded);
+        let mut rounds = 1;
+        while let Err(missing) = fold::apply(&mut view, recorded, Input::Event(&event)) {
+            missing.0.iter().for_each(|key| self.load(key, &mut view));
+            rounds += 1;
+        }
+        rounds
     }
 
     /// Whether the batch must end here.
@@ -165,7 +182,7 @@ impl Store {
         }
     }
 
-    fn save(&mut self, changes: Changes) {
+    pub(crate) fn save(&mut self, changes: Changes) {
         for row in changes.spaces {
             let mut others = self.spaces.values().filter(|other| other.space_id != row.space_id);
             let taken = others.any(|other| other.name == row.name && other.deleted_seq.is_none());

@@ -237,7 +237,7 @@ pub(crate) fn rename_space(space_id: SpaceId, name: &str) -> Fact {
 }
 
 pub(crate) fn delete_space(space_id: SpaceId, force: bool) -> Fact {
-    Fact::SpaceDeleted(SpaceDeleted { space_id, space: SpaceName::main(), force })
+    Fact::SpaceDeleted(SpaceDeleted { space_id, space: SpaceName::main(), force, keep_days: None })
 }
 
 pub(crate) fn retain(keep_versions: Option<u32>, keep_days: Option<u32>) -> Fact {

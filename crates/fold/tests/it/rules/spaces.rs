@@ -2,7 +2,7 @@
 
 use fold::View;
 use fold::rows::Outcome;
-use proto::{Fact, SpaceId};
+use proto::{Fact, SpaceDeleted, SpaceId};
 use uuid::Uuid;
 
 use crate::journal::main_space;
@@ -63,6 +63,20 @@ fn a_space_with_content_is_deleted_by_force_only() {
     assert_eq!(row.deleted_seq, Some(7));
     assert_eq!(world.entries(""), 1, "what is in it stays as it is");
     world.when(create_space("main")).applied();
+}
+
+/// Nobody can say later how long it keeps its content.
+#[test]
+fn a_deleted_space_keeps_its_content_for_so_many_days_as_it_says_or_else_as_the_event_says() {
+    for (own, of_event, kept) in [(None, None, None), (None, Some(30), Some(30)), (Some(7), Some(30), Some(7))] {
+        let mut world = World::with(&["a"]);
+        world.when(retain(Some(3), own)).applied();
+        let (space_id, space) = (main_space(), proto::SpaceName::main());
+        let deleted = SpaceDeleted { space_id, space, force: true, keep_days: of_event };
+        world.when(Fact::SpaceDeleted(deleted)).applied();
+        let row = &world.store.spaces[&main_space()];
+        assert_eq!((row.keep_versions, row.keep_days), (Some(3), kept), "{own:?} and {of_event:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Uploads, instant ones too, and replicas.
 
 use fold::rows::{BlobState, Outcome, ReplicaState};
-use proto::{Fact, FileUploaded, MarkerId, OnConflict, Sha256Digest, SpaceId, VersionId};
+use proto::{
+    Fact, FileUploaded, MarkerId, NodeWiped, OnConflict, ReplicaStored, Sha256Digest, SpaceId, StoredReplica, VersionId,
+};
 use uuid::Uuid;
 
 use crate::journal::{Journal, blob_id, event_id, main_space, marker};
@@ -189,6 +191,27 @@ fn garbage_in_the_journal_has_a_fixed_outcome_and_is_kept() {
     assert_eq!(event.raw, b"garbage");
 }
 
+/// One client that makes conflicted copies of one name all day must not hold up everybody's projector.
+#[test]
+fn a_name_for_the_next_of_many_conflicted_copies_is_found_in_few_loads() {
+    let mut world = World::with(&["a.txt"]);
+    let keep_both =
+        |world: &World| Fact::FileUploaded(FileUploaded { on_conflict: OnConflict::KeepBoth, ..world.upload("a.txt") });
+    world.when(keep_both(&world)).copied("file_exists", "a (conflicted copy alice 2026-11-23).txt");
+    for copy in 2..=400 {
+        let path = format!("a (conflicted copy alice 2026-11-23 {copy}).txt");
+        world.when(keep_both(&world)).copied("file_exists", &path);
+    }
+    // A gap is filled first.
+    world.file_deleted("a (conflicted copy alice 2026-11-23 300).txt");
+    let mut journal = world.journal.clone();
+    journal.add(event_id(1), keep_both(&world));
+    let rounds = world.store.rounds(journal.0.last().unwrap());
+    assert!(rounds <= 8, "{rounds} loads");
+    world.when(keep_both(&world)).copied("file_exists", "a (conflicted copy alice 2026-11-23 300).txt");
+    world.when(keep_both(&world)).copied("file_exists", "a (conflicted copy alice 2026-11-23 401).txt");
+}
+
 #[test]
 fn long_names_are_cut_to_fit() {
     let mut journal = Journal::new();
@@ -236,6 +259,30 @@ fn an_instant_upload_of_what_the_space_has_not_is_rejected() {
     let gone = FileUploaded { space_id: SpaceId::new(Uuid::nil()), ..good };
     world.when(Fact::FileUploaded(gone)).rejected("space_gone");
     assert!(!world.store.blobs.contains_key(&blob_id(999)), "what nobody sent is not registered");
+}
+
+/// Else an acknowledged upload could not be read by anybody.
+#[test]
+fn an_instant_upload_of_what_no_node_holds_is_rejected() {
+    let mut world = World::with(&["a"]);
+    let upload = world.uploaded("b");
+    let stored = |world: &World, node: &str| {
+        let (marker_id, cause) = (world.store.nodes[&node.parse().unwrap()].marker_id, world.last_seq());
+        let replicas = vec![StoredReplica { blob_id: upload.blob_id, cause }];
+        Fact::ReplicaStored(ReplicaStored { node: node.parse().unwrap(), marker_id, replicas })
+    };
+    let wiped = |node: &str| {
+        let (old_marker_id, marker_id) = (marker(node), marker(&format!("{node}, the second disk")));
+        Fact::NodeWiped(NodeWiped { node: node.parse().unwrap(), old_marker_id, marker_id })
+    };
+    let again = Fact::FileUploaded(instant("c", &upload));
+    world.when(stored(&world, "node-b")).applied();
+    world.when(wiped("node-a")).applied();
+    world.when(again.clone()).applied();
+    world.when(wiped("node-b")).applied();
+    world.when(again.clone()).rejected("blob_lost");
+    world.when(stored(&world, "node-c")).applied();
+    world.when(again).applied();
 }
 
 #[test]
