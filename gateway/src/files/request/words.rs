@@ -1,8 +1,8 @@
 //! Words from outside become ours, or an error that names what is wrong.
 
 use proto::{
-    Actor, BlobId, EventId, FileId, Item, NodeId, OnConflict, Path, RequestId, Sequence, Sha256Digest, SpaceName,
-    VersionId,
+    Actor, BlobId, EventId, FileId, Item, NodeId, OnConflict, Path, RequestId, Sequence, Sha256Digest, SpaceId,
+    SpaceName, VersionId,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -149,6 +149,11 @@ pub(crate) fn version_id(text: &str) -> Result<Option<VersionId>> {
         return Ok(None);
     }
     text.parse().map(Some).map_err(|invalid| Error::invalid(Code::IdInvalid, &invalid))
+}
+
+/// A space's id, or the client's mistake.
+pub(crate) fn space_id(text: &str) -> Result<SpaceId> {
+    text.parse().map_err(|invalid| Error::invalid(Code::IdInvalid, &invalid))
 }
 
 /// A file's id, or the client's mistake.
