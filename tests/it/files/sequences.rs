@@ -92,8 +92,11 @@ fn every_read_waits_for_a_sequence_but_not_for_ever() {
     };
     run(soon, async |cluster| {
         let mut client = cluster.client().await?;
-        let file = client.put("f", Content::new(1, 10)).await?;
+        let event_id = client.put("f", Content::new(1, 10)).await?.event_id;
         cluster.settle().await;
+        // The answer to the upload may have come before the catalog knew the file.
+        let request = v1::GetReceiptRequest { event_id, ..Default::default() };
+        let file = client.files.get_receipt(request).await?.into_inner().receipt.context("no receipt")?;
         cluster.stack.stop("projector").await?;
         let late = client.put("late", Content::new(2, 10)).await?;
         ensure!(!late.projected, "{late:?}");
