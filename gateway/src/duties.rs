@@ -102,7 +102,7 @@ async fn prune_all(files: &Files) -> Result<()> {
     let author = Author { actor: Actor::system(), request_id: None };
     for space in files.catalog().retained_spaces().await? {
         let retention = Retention { keep_versions: space.keep_versions, keep_days: space.keep_days };
-        let pruning = files.prune_space(&space, retention, false, &author).await?;
+        let pruning = files.prune_space(&space, retention, &author).await?;
         if pruning.versions > 0 {
             info!("pruned {} versions ({} bytes) of the space {}", pruning.versions, pruning.bytes, space.name);
         }

@@ -88,6 +88,12 @@ impl Fingerprint {
         ])
     }
 
+    /// The fingerprint of a request that is several changes, such as to undo what somebody did: each of its events carries
+    /// it. `words` are all that it asks for.
+    pub fn of_series(verb: &str, space_id: SpaceId, words: &[&str]) -> Self {
+        Self::of_fields(&fields(verb, space_id, words))
+    }
+
     fn of_fields(fields: &[impl AsRef<[u8]>]) -> Self {
         let mut hash = Sha256::new();
         for field in fields.iter().map(AsRef::as_ref) {

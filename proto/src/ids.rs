@@ -115,6 +115,13 @@ impl EventId {
     pub fn second_try(self) -> Self {
         Self(self.derive(u32::MAX))
     }
+
+    /// The id of one of the events of a request that is several changes: UUIDv5(event id, n) over the eight bytes of `n`,
+    /// so it is none of [`Self::derive`]'s.
+    #[must_use]
+    pub fn step(self, n: u64) -> Self {
+        Self(Uuid::new_v5(&self.0, &n.to_be_bytes()))
+    }
 }
 
 impl SpaceId {

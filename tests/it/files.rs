@@ -6,6 +6,7 @@ mod names;
 mod race;
 mod requests;
 mod resume;
+mod sequences;
 mod spaces;
 mod trash;
 mod tree;

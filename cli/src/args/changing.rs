@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 use proto::{Actor, Sequence, VersionId};
 
-use super::{Change, Conflict};
+use super::{After, Change, Conflict};
 
 /// Make a folder, and those on the way to it
 #[derive(Debug, ClapArgs)]
@@ -111,4 +111,6 @@ pub(crate) struct Undo {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) change: Change,
+    #[command(flatten)]
+    pub(crate) after: After,
 }

@@ -1,7 +1,7 @@
 //! The commands that ask.
 
 use clap::Args as ClapArgs;
-use proto::{EventId, FileId, Sequence, VersionId};
+use proto::{EventId, FileId, Sequence, SpaceId, VersionId};
 use std::time::Duration;
 
 use super::{After, At, values};
@@ -80,6 +80,9 @@ pub(crate) struct Watch {
     /// End when there is nothing more at the moment
     #[arg(long)]
     pub(crate) once: bool,
+    /// Watch the space with this id, as space ls --json shows it, whatever its name; also a deleted one
+    #[arg(long, value_name = "ID")]
+    pub(crate) space_id: Option<SpaceId>,
     /// How long to try again while the gateway is away; 0s does not
     #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "30s")]
     pub(crate) retry_for: Duration,

@@ -99,6 +99,8 @@ pub(crate) struct SpacePrune {
     pub(crate) limits: Limits,
     #[command(flatten)]
     pub(crate) change: Change,
+    #[command(flatten)]
+    pub(crate) after: After,
 }
 
 /// How long old content is kept.

@@ -105,16 +105,17 @@ async fn prune(context: &Context, args: SpacePrune) -> Result<(), Failure> {
         retention,
         request_id: change::request_id(&args.change),
         actor: context.actor(),
+        min_sequence: args.after.min_sequence(),
     };
     let client = context.connect().await?;
-    let pruned = again(context, args.change.retry_for, || {
+    let ask = || {
         let (mut files, request) = (client.files.clone(), request.clone());
         async move {
             let answer = files.prune(request).await.map(Response::into_inner);
             answer.map_err(|status| Failure::from_status(&status, Sought::Folder))
         }
-    })
-    .await?;
+    };
+    let pruned = again(context, args.change.retry_for, || context.caught_up(ask)).await?;
     context.output.print(&match context.output.format {
         Format::Text => render::text::pruned(&pruned, args.dry_run),
         Format::Json => render::json::pruned(&pruned),

@@ -21,16 +21,17 @@ pub(super) async fn run(context: &Context, args: Undo) -> Result<(), Failure> {
         dry_run: args.dry_run,
         request_id: change::request_id(&args.change),
         actor: optional(args.by.as_ref()),
+        min_sequence: args.after.min_sequence(),
     };
     let client = context.connect().await?;
-    let undone = again(context, args.change.retry_for, || {
+    let ask = || {
         let (mut files, request) = (client.files.clone(), request.clone());
         async move {
             let answer = files.undo(request).await.map(Response::into_inner);
             answer.map_err(|status| Failure::from_status(&status, Sought::Folder))
         }
-    })
-    .await?;
+    };
+    let undone = again(context, args.change.retry_for, || context.caught_up(ask)).await?;
     context.output.print(&match context.output.format {
         Format::Text => render::text::undo(&undone, args.dry_run),
         Format::Json => undone.steps.iter().map(render::json::undo_step).collect(),

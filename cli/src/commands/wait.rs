@@ -33,7 +33,8 @@ pub(super) async fn run(context: &Context, args: Wait) -> Result<(), Failure> {
             }
             None => optional(args.version_id.as_ref()),
         };
-        let request = WaitReplicatedRequest { version_id, replicas: args.replicas, timeout_ms: 0 };
+        let min_sequence = args.after.min_sequence();
+        let request = WaitReplicatedRequest { version_id, replicas: args.replicas, timeout_ms: 0, min_sequence };
         loop {
             match ask(&client, &request).await {
                 // The gateway waits for only so long at a time, and may be restarted meanwhile.

@@ -16,8 +16,12 @@ use crate::render;
 /// Shows changes as they happen. A broken stream is opened again after the last change shown.
 pub(super) async fn run(context: &Context, args: Watch) -> Result<(), Failure> {
     let client = context.connect().await?;
-    let mut request =
-        WatchRequest { space: context.space(), from_sequence: optional(args.from.as_ref()), once: args.once };
+    let mut request = WatchRequest {
+        space: context.space(),
+        from_sequence: optional(args.from.as_ref()),
+        once: args.once,
+        space_id: optional(args.space_id.as_ref()),
+    };
     let mut outage = Outage::new(args.retry_for);
     loop {
         let (opened_at, from) = (Instant::now(), request.from_sequence.clone());

@@ -37,8 +37,9 @@ pub use generation::{Generation, GenerationInfo, Generations, LAYOUT, State, Swi
 pub use migrate::migrate;
 pub use reader::{
     Audited, ChangeRow, Cluster, Entry, EntryTarget, Event, Events, Explained, File, FolderListing, FolderLookup,
-    FolderPage, GivenUp, GivenUpPage, Held, Keep, Listed, Listing, Lookup, MAX_PAGE, NodeStatus, Placed, Prunable,
-    Reader, Redrive, Replica, Status, TrashPage, Trashed, Usage, UsageLookup, Version, VersionPage, Versioned, Wanted,
+    FolderPage, GivenUp, GivenUpPage, Held, Keep, Listed, Listing, Lookup, MAX_PAGE, NodeStatus, PastVersion, Placed,
+    Prunable, Reader, Redrive, Replica, Status, TrashPage, Trashed, Usage, UsageLookup, Version, VersionPage,
+    Versioned, Wanted,
 };
 pub use snapshot::{Digest, Snapshot};
 pub use watch::Checkpoints;

@@ -67,8 +67,15 @@ impl Files {
     }
 
     /// Versions of a file, newest first.
-    pub(crate) async fn versions(&self, file_id: FileId, page_size: u32, page_token: &str) -> Result<VersionPage> {
+    pub(crate) async fn versions(
+        &self,
+        file_id: FileId,
+        page_size: u32,
+        page_token: &str,
+        at_least: Option<Sequence>,
+    ) -> Result<VersionPage> {
         let limit = self.page_size(page_size)?;
+        self.reach(at_least).await?;
         let page = self.catalog().versions(file_id, limit, page_token).await?;
         page.ok_or_else(|| Error::new(Code::FileNotFound, "there is no file with this id"))
     }

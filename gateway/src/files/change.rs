@@ -43,9 +43,19 @@ impl Files {
     /// Publishes a change and answers what became of it. It may take until the catalog has come to it: who gets
     /// `outcome_pending` asks again with the same request id.
     pub(super) async fn change(&self, asked: Asked, fact: Fact) -> Result<Receipt> {
+        let fingerprint = Fingerprint::of_fact(&fact);
+        self.change_as(asked, fact, fingerprint).await
+    }
+
+    /// As [`Files::change`], for a change that is asked for as a part of something else.
+    pub(super) async fn change_as(
+        &self,
+        asked: Asked,
+        fact: Fact,
+        fingerprint: Option<Fingerprint>,
+    ) -> Result<Receipt> {
         let opened = self.ready()?;
         let Asked { event_id, author } = asked;
-        let fingerprint = Fingerprint::of_fact(&fact);
         let event = Event {
             id: event_id,
             source: SOURCE.to_owned(),

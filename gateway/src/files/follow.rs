@@ -10,6 +10,15 @@ use tokio::sync::mpsc;
 use super::Files;
 use crate::error::{Code, Error, Result};
 
+/// Which space is watched.
+#[derive(Debug, Clone)]
+pub(crate) enum Watched {
+    /// The one that has this name now.
+    Name(SpaceName),
+    /// The one with this id, whatever its name is, and also when it is deleted.
+    Id(SpaceId),
+}
+
 /// What a watch tells.
 #[derive(Debug, Clone)]
 pub(crate) enum Told {
@@ -31,10 +40,16 @@ pub(crate) struct Following {
 
 impl Files {
     /// Begins to watch a space, after `from`, or from now on. With `once` it ends when there is nothing more for now.
-    pub(crate) async fn follow(&self, space: &SpaceName, from: Option<Sequence>, once: bool) -> Result<Following> {
+    pub(crate) async fn follow(&self, space: Watched, from: Option<Sequence>, once: bool) -> Result<Following> {
         let checkpoints = self.catalog().checkpoints();
         self.reach(from).await?;
-        let space_id = self.space(space).await?;
+        let space_id = match space {
+            Watched::Name(name) => self.space(&name).await?,
+            Watched::Id(id) => {
+                let row = self.catalog().space_row(id).await?;
+                row.ok_or_else(|| Error::new(Code::SpaceNotFound, format!("there never was a space {id}")))?.space_id
+            }
+        };
         let at = match from {
             Some(from) => from.n,
             None => checkpoints.now().ok_or_else(no_catalog)?.n,
@@ -96,6 +111,6 @@ impl Following {
     }
 }
 
-fn no_catalog() -> Error {
+pub(super) fn no_catalog() -> Error {
     Error::new(Code::CatalogUnavailable, "the catalog cannot be read now; nothing is lost, try again later")
 }

@@ -24,7 +24,9 @@ impl Files {
         version_id: VersionId,
         replicas: u32,
         timeout: Option<Duration>,
+        at_least: Option<Sequence>,
     ) -> Result<Replicated> {
+        self.reach(at_least).await?;
         let longest = self.limits().replication_wait;
         let timeout = timeout.map_or(longest, |timeout| timeout.min(longest));
         self.check_replicas(replicas)?;

@@ -14,7 +14,8 @@ use crate::error::{Code, Error, Result};
 
 pub(crate) use words::{
     actor, at, author, blob_id, content_type, event_id, file_id, folder, item, min_sequence, modified_at, new_space,
-    node, node_rule, on_conflict, page_size, path, place, retention, sequence, sha256, space, upload_id, version_id,
+    node, node_rule, on_conflict, page_size, path, place, retention, sequence, sha256, space, space_id, upload_id,
+    version_id,
 };
 
 /// Longest retention: a hundred years.

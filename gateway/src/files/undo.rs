@@ -1,19 +1,22 @@
 //! Undoing what one actor did: newest first, each change by an event that does the opposite.
 //!
-//! A change is undone only when nothing came after it: what others built on it since is theirs. Each opposite is an
-//! ordinary change with its own request id, so that an undo that was cut can be asked for again.
+//! A change is undone only when nothing came after it: what others built on it since is theirs. What to do is planned at
+//! one sequence, to which the catalog can go back for ever, and that sequence is in the first event: the same request again
+//! plans the same and does what is missing, whatever has happened since. What others change meanwhile is theirs too: each
+//! event says which version it found, and the fold rejects it when that is not the newest.
 
-use std::collections::{HashMap, HashSet};
+mod ahead;
+mod plan;
 
-use catalog::{ChangeRow, Lookup, Outcome, VersionKind};
-use proto::{
-    Actor, Event, Fact, FileDeleted, FileId, FileMoved, FileUndeleted, FolderDeleted, Item, OnConflict, Path,
-    RequestId, Sequence, SpaceId, SpaceName, VersionId, VersionRestored,
-};
+use catalog::{ChangeRow, Outcome};
+use proto::{Actor, Event, Fingerprint, Sequence, SpaceId, SpaceName};
 
 use super::request::Author;
-use super::{Files, Receipt};
+use super::series::Series;
+use super::{Decision, Files, Receipt};
 use crate::error::{Code, Error, Result};
+
+use plan::Planned;
 
 /// Most changes of the space that one undo looks at.
 const MAX_CHANGES: u64 = 100_000;
@@ -28,6 +31,8 @@ pub(crate) struct Undo {
     pub(crate) from: Sequence,
     pub(crate) to: Sequence,
     pub(crate) dry_run: bool,
+    /// What the catalog shall have reached at least.
+    pub(crate) at_least: Option<Sequence>,
 }
 
 /// One change, and what became of undoing it.
@@ -41,61 +46,78 @@ pub(crate) struct Step {
     pub(crate) receipt: Option<Receipt>,
 }
 
-/// How one change is undone.
-enum Opposite {
-    /// By this.
-    By(Box<Fact>, String),
-    /// Not at all, for this reason.
-    Not(String),
-}
-
-/// What the steps before have undone, or would have: the next ones go on from there.
-#[derive(Debug, Default)]
-struct Undone {
-    /// The version that a file has the content of again.
-    versions: HashMap<FileId, VersionId>,
-    /// Where something is again.
-    paths: HashMap<Item, Path>,
-    /// What is in the trash again.
-    deleted: HashSet<Item>,
-}
-
 impl Files {
-    /// Undoes one actor's changes in a range, or says what that would do.
+    /// Undoes one actor's changes in a range, or says what that would do. The same request again answers the first outcome;
+    /// one that found nothing to undo has left nothing behind, and is a new one.
     pub(crate) async fn undo(&self, wanted: &Undo, author: &Author) -> Result<Vec<Step>> {
+        self.reach(wanted.at_least).await?;
         self.reach(Some(wanted.from)).await?;
         self.reach(Some(wanted.to)).await?;
         if wanted.from.n > wanted.to.n {
             return Err(Error::new(Code::UndoRange, "the range ends before it begins"));
         }
         let space_id = self.space(&wanted.space).await?;
+        let words = [wanted.of.as_str(), &wanted.from.to_string(), &wanted.to.to_string()];
+        let series = self.series(author, space_id, Fingerprint::of_series("undo", space_id, &words));
+        let mut at = self.folded_to()?;
+        if !wanted.dry_run
+            && let Some(begun) = self.begun_at(&series).await?
+        {
+            at = begun;
+        }
         let mut changes = self.changes_of(space_id, wanted).await?;
         changes.reverse();
-        let mut steps = Vec::with_capacity(changes.len());
-        let mut undone = Undone::default();
-        for (change, event) in changes {
-            let place = Spot { space_id, space: &wanted.space, undone: &undone };
-            let opposite = self.opposite(place, &change, &event).await?;
-            if let Opposite::By(fact, _) = &opposite {
-                undone.note(fact);
+        loop {
+            let planned = self.plan_undo(space_id, &wanted.space, &changes, at, series.first).await?;
+            if wanted.dry_run {
+                return Ok(planned.into_iter().map(Step::planned).collect());
             }
-            let step = match opposite {
-                Opposite::Not(action) => Step { change, action, undone: false, receipt: None },
-                Opposite::By(_, action) if wanted.dry_run => Step { change, action, undone: true, receipt: None },
-                Opposite::By(fact, action) => {
-                    let author = step_author(author, change.seq)?;
-                    let (asked, first) = self.ask(author, space_id).await?;
-                    let receipt = match first {
-                        Some(first) => self.decided_receipt(first).await?,
-                        None => self.change(asked, *fact).await?,
-                    };
-                    let undone = receipt.decision != super::Decision::Rejected;
-                    Step { change, action, undone, receipt: Some(receipt) }
+            if series.is_named()
+                && let Some(first) = planned.iter().find_map(|step| step.by.as_ref())
+            {
+                let note = at.to_string();
+                if self.receipt_of(&series, first.event_id).await?.is_none() {
+                    self.add(&series, first.event_id, &note, first.fact.clone()).await?;
                 }
+                // The same request may be under way elsewhere, and have planned a moment before or after.
+                let begun = self.begun_at(&series).await?.unwrap_or(at);
+                if begun != at {
+                    at = begun;
+                    continue;
+                }
+            }
+            return self.undo_all(&series, planned).await;
+        }
+    }
+
+    /// Does what is planned and not done yet.
+    async fn undo_all(&self, series: &Series, planned: Vec<Planned>) -> Result<Vec<Step>> {
+        let mut steps = Vec::with_capacity(planned.len());
+        for Planned { change, action, by } in planned {
+            let receipt = match by {
+                None => None,
+                Some(by) => Some(match self.receipt_of(series, by.event_id).await? {
+                    Some(row) => self.decided_receipt(row).await?,
+                    None => self.add(series, by.event_id, &change.seq.to_string(), by.fact).await?,
+                }),
             };
-            steps.push(step);
+            let undone = receipt.as_ref().is_some_and(|receipt| receipt.decision != Decision::Rejected);
+            steps.push(Step { change, action, undone, receipt });
         }
         Ok(steps)
+    }
+
+    /// The sequence at which the request was planned, when it has begun.
+    async fn begun_at(&self, series: &Series) -> Result<Option<u64>> {
+        let Some(first) = self.found(series, series.first).await? else { return Ok(None) };
+        let at = first.note.parse().map_err(|_| Error::internal(format!("{:?} is no sequence number", first.note)))?;
+        Ok(Some(at))
+    }
+
+    /// Up to where the catalog is folded now.
+    fn folded_to(&self) -> Result<u64> {
+        let checkpoint = self.catalog().checkpoints().now();
+        Ok(checkpoint.ok_or_else(super::follow::no_catalog)?.n)
     }
 
     /// The actor's changes in the range that took effect, oldest first.
@@ -128,209 +150,13 @@ impl Files {
             }
         }
     }
-
-    /// What undoes a change, as things are now.
-    async fn opposite(&self, spot: Spot<'_>, change: &ChangeRow, event: &Event) -> Result<Opposite> {
-        match &event.fact {
-            Fact::FileUploaded(_) | Fact::FileCopied(_) | Fact::VersionRestored(_) => {
-                self.without_version(spot, change, event).await
-            }
-            Fact::FileDeleted(deleted) => self.bring_back(spot, change, Item::File(deleted.file_id)).await,
-            Fact::FolderDeleted(deleted) => self.bring_back(spot, change, Item::Folder(deleted.folder_id)).await,
-            Fact::FolderCreated(_) => self.without_folder(spot, change, event).await,
-            Fact::FileUndeleted(undeleted) => self.delete_again(spot, change, event, undeleted.item).await,
-            Fact::FileMoved(moved) => self.move_back(spot, change, moved).await,
-            Fact::SpaceCreated(_) | Fact::SpaceRenamed(_) | Fact::SpaceDeleted(_) | Fact::RetentionSet(_) => {
-                Ok(not("changes of spaces are not undone"))
-            }
-            Fact::VersionsPruned(_) => Ok(not("content that was pruned is gone")),
-            Fact::NodeJoined(_)
-            | Fact::BlobCondemned(_)
-            | Fact::BlobErasureOrdered(_)
-            | Fact::BlobErased(_)
-            | Fact::ReplicaStored(_)
-            | Fact::ReplicationParked(_)
-            | Fact::NodeWiped(_)
-            | Fact::NodeRetired(_)
-            | Fact::PlacementChanged(_)
-            | Fact::ReplicaLost(_)
-            | Fact::ReplicationRedriven(_) => Ok(not("it is no user's change")),
-        }
-    }
-
-    /// A version is undone by restoring the one before it, or by deleting the file that it made.
-    async fn without_version(&self, spot: Spot<'_>, change: &ChangeRow, event: &Event) -> Result<Opposite> {
-        let (Some(path), Some(file_id)) = (change.path.clone(), change.file_id) else {
-            return Ok(not("it made no version"));
-        };
-        if self.item_there(spot, &path, Item::File(file_id)).await?.is_none() {
-            return Ok(gone(&path));
-        }
-        let versions = self.versions(file_id, self.limits().page_size, "").await?.versions;
-        let Some(newest) = versions.first() else { return Ok(gone(&path)) };
-        let made = event.id.version_id();
-        if spot.undone.versions.get(&file_id).copied().unwrap_or(newest.row.version_id) != made {
-            return Ok(changed(&path));
-        }
-        let (space_id, space) = (spot.space_id, spot.space.clone());
-        let if_version = Some(newest.row.version_id);
-        let before = versions.iter().skip_while(|version| version.row.version_id != made).nth(1);
-        let Some(before) = before.filter(|before| before.row.kind != VersionKind::Tombstone) else {
-            let action = format!("delete {}", path.as_str());
-            return Ok(by(Fact::FileDeleted(FileDeleted { space_id, space, path, file_id, if_version }), action));
-        };
-        if before.row.pruned_seq.is_some() {
-            return Ok(not("the content before it was pruned"));
-        }
-        let version_id = before.row.version_id;
-        let action = format!("restore version {version_id} of {}", path.as_str());
-        let restored = VersionRestored { space_id, space, path, file_id, version_id, if_version };
-        Ok(by(Fact::VersionRestored(restored), action))
-    }
-
-    async fn bring_back(&self, spot: Spot<'_>, change: &ChangeRow, item: Item) -> Result<Opposite> {
-        let Some(trashed) = self.catalog().trashed(spot.space_id, item).await? else {
-            return Ok(not("it is not in the trash any more"));
-        };
-        if trashed.deleted_seq != change.seq && !spot.undone.deleted.contains(&item) {
-            return Ok(not("it was brought back and deleted again since"));
-        }
-        let version_id = match (item, &trashed.content) {
-            (Item::Folder(_), _) => None,
-            (Item::File(_), Some(content)) => Some(content.row.version_id),
-            (Item::File(_), None) => return Ok(not("its content was pruned")),
-        };
-        let Some(path) = change.path.clone() else { return Ok(not("it has no path")) };
-        let action = format!("bring {} back", path.as_str());
-        let (space_id, space, on_conflict) = (spot.space_id, spot.space.clone(), OnConflict::Fail);
-        Ok(by(Fact::FileUndeleted(FileUndeleted { space_id, space, path, item, version_id, on_conflict }), action))
-    }
-
-    async fn without_folder(&self, spot: Spot<'_>, change: &ChangeRow, event: &Event) -> Result<Opposite> {
-        let Some(path) = change.path.clone() else { return Ok(not("it made no folder")) };
-        let depth = u32::try_from(path.segments().count() - 1).unwrap_or(u32::MAX);
-        let folder_id = event.id.folder_id(depth);
-        let Lookup::Folder(folder) = self.catalog().file(spot.space, &path, None, None).await? else {
-            return Ok(gone(&path));
-        };
-        if folder.folder_id != folder_id {
-            return Ok(gone(&path));
-        }
-        if folder.entries > 0 {
-            return Ok(not(format!("the folder {} is not empty", path.as_str())));
-        }
-        let action = format!("delete the folder {}", path.as_str());
-        let (space_id, space) = (spot.space_id, spot.space.clone());
-        let deleted = FolderDeleted { space_id, space, path, folder_id, recursive: false };
-        Ok(by(Fact::FolderDeleted(deleted), action))
-    }
-
-    async fn delete_again(&self, spot: Spot<'_>, change: &ChangeRow, event: &Event, item: Item) -> Result<Opposite> {
-        let Some(path) = change.path.clone() else { return Ok(not("it has no path")) };
-        let Some(current) = self.item_there(spot, &path, item).await? else { return Ok(gone(&path)) };
-        let action = format!("delete {} again", path.as_str());
-        let (space_id, space) = (spot.space_id, spot.space.clone());
-        let fact = match item {
-            Item::File(file_id) => {
-                let made = event.id.version_id();
-                if spot.undone.versions.get(&file_id).copied().or(current) != Some(made) {
-                    return Ok(changed(&path));
-                }
-                Fact::FileDeleted(FileDeleted { space_id, space, path, file_id, if_version: current })
-            }
-            Item::Folder(folder_id) => {
-                Fact::FolderDeleted(FolderDeleted { space_id, space, path, folder_id, recursive: true })
-            }
-        };
-        Ok(by(fact, action))
-    }
-
-    async fn move_back(&self, spot: Spot<'_>, change: &ChangeRow, moved: &FileMoved) -> Result<Opposite> {
-        let Some(now) = change.path.clone() else { return Ok(not("it has no path")) };
-        if self.item_there(spot, &now, moved.item).await?.is_none() {
-            return Ok(gone(&now));
-        }
-        let action = format!("move {} back to {}", now.as_str(), moved.from.as_str());
-        let (space_id, space) = (spot.space_id, spot.space.clone());
-        let (to, item, on_conflict) = (moved.from.clone(), moved.item, OnConflict::Fail);
-        let back = FileMoved { space_id, space, from: now, to, item, if_version: None, on_conflict };
-        Ok(by(Fact::FileMoved(back), action))
-    }
-
-    /// Whether the item is at the path, and for a file its newest version. In a dry run it may be there only once the
-    /// steps before were done.
-    async fn item_there(&self, spot: Spot<'_>, path: &Path, item: Item) -> Result<Option<Option<VersionId>>> {
-        match self.catalog().file(spot.space, path, None, None).await? {
-            Lookup::File(file) if Item::File(file.file_id) == item => Ok(Some(Some(file.version.row.version_id))),
-            Lookup::Folder(folder) if Item::Folder(folder.folder_id) == item => Ok(Some(None)),
-            _ if spot.undone.paths.get(&item) == Some(path) => match item {
-                Item::File(file_id) => {
-                    let newest = self.versions(file_id, 1, "").await?.versions.pop();
-                    Ok(newest.map(|newest| Some(newest.row.version_id)))
-                }
-                Item::Folder(_) => Ok(Some(None)),
-            },
-            _ => Ok(None),
-        }
-    }
 }
 
-/// Where the changes were made, and what was undone of them already.
-#[derive(Debug, Clone, Copy)]
-struct Spot<'a> {
-    space_id: SpaceId,
-    space: &'a SpaceName,
-    undone: &'a Undone,
-}
+// === impl Step ===
 
-// === impl Undone ===
-
-impl Undone {
-    /// Takes note of a step.
-    fn note(&mut self, fact: &Fact) {
-        match fact {
-            Fact::VersionRestored(restored) => {
-                self.versions.insert(restored.file_id, restored.version_id);
-            }
-            Fact::FileDeleted(deleted) => {
-                self.deleted.insert(Item::File(deleted.file_id));
-            }
-            Fact::FolderDeleted(deleted) => {
-                self.deleted.insert(Item::Folder(deleted.folder_id));
-            }
-            Fact::FileUndeleted(undeleted) => {
-                self.paths.insert(undeleted.item, undeleted.path.clone());
-                if let (Item::File(file_id), Some(version_id)) = (undeleted.item, undeleted.version_id) {
-                    self.versions.insert(file_id, version_id);
-                }
-            }
-            Fact::FileMoved(moved) => {
-                self.paths.insert(moved.item, moved.to.clone());
-            }
-            _ => {}
-        }
+impl Step {
+    /// What would be done.
+    fn planned(step: Planned) -> Self {
+        Self { undone: step.by.is_some(), change: step.change, action: step.action, receipt: None }
     }
-}
-
-fn by(fact: Fact, action: String) -> Opposite {
-    Opposite::By(Box::new(fact), action)
-}
-
-fn not(reason: impl Into<String>) -> Opposite {
-    Opposite::Not(reason.into())
-}
-
-fn gone(path: &Path) -> Opposite {
-    not(format!("{} does not name it any more", path.as_str()))
-}
-
-fn changed(path: &Path) -> Opposite {
-    not(format!("{} was changed again since", path.as_str()))
-}
-
-/// Who undoes one change: the same request id again undoes nothing twice.
-fn step_author(author: &Author, seq: u64) -> Result<Author> {
-    let request_id = author.request_id.as_ref().map(|id| format!("{id}/{seq}").parse::<RequestId>()).transpose();
-    let request_id = request_id.map_err(|invalid| Error::invalid(Code::RequestIdInvalid, &invalid))?;
-    Ok(Author { actor: author.actor.clone(), request_id })
 }

@@ -111,8 +111,12 @@ fn an_upload_is_held_back_until_enough_nodes_have_it() {
                 cluster.stack.stop(replicator).await?;
             }
             let receipt = put(&mut client, Content::new(2, 100_000), |_| {}).await?;
-            let wait =
-                proto::v1::WaitReplicatedRequest { version_id: receipt.version_id, replicas: 2, timeout_ms: 200 };
+            let wait = proto::v1::WaitReplicatedRequest {
+                version_id: receipt.version_id,
+                replicas: 2,
+                timeout_ms: 200,
+                ..Default::default()
+            };
             let late = client.files.wait_replicated(wait).await.unwrap_err();
             assert_eq!(
                 (late.code(), tests::reason_of(&late).as_str()),

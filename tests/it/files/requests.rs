@@ -4,10 +4,43 @@ use proto::v1::{self, OnConflict, Outcome, Receipt};
 use tests::{Client, Cluster, Content, chunks, metadata, reason_of, run};
 use tonic::{Code, Status};
 
-/// One of each kind of change, as a request with the id that is given; made again, it is the same request.
-async fn all_kinds(client: &mut Client, prefix: &str, ids: &Ids) -> Result<Vec<Receipt>, Status> {
-    let id = |name: &str| format!("{prefix}-{name}");
+/// What the requests of [`all_kinds`] are answered.
+#[derive(Debug, PartialEq)]
+struct Answers {
+    receipts: Vec<Receipt>,
+    pruned: Vec<v1::PruneResponse>,
+    undone: Vec<v1::UndoStep>,
+}
+
+/// One of each kind of change, as a request with an id; made again, they are the same requests.
+async fn all_kinds(client: &mut Client) -> Result<Answers, Status> {
     let mut receipts = Vec::new();
+    files(client, &mut receipts).await?;
+    spaces(client, &mut receipts).await?;
+    receipts.push(resumable(client, "resumable", "start").await?);
+    let mut spam = metadata("spam");
+    (spam.actor, spam.request_id) = ("mallory".to_owned(), "spam".to_owned());
+    let spam = client.upload(spam, chunks(Content::new(4, 1000))).await?;
+    let undo = v1::UndoRequest {
+        of_actor: "mallory".to_owned(),
+        from_sequence: spam.sequence.clone(),
+        to_sequence: spam.sequence.clone(),
+        request_id: "undo".to_owned(),
+        ..Default::default()
+    };
+    let undone = client.files.undo(undo).await?.into_inner().steps;
+    receipts.push(spam);
+    let mut pruned = Vec::new();
+    // In the one there is something to prune, in the other there is not.
+    for (space, id) in [("", "prune"), ("kept", "prune nothing")] {
+        let prune = v1::PruneRequest { space: space.to_owned(), request_id: id.to_owned(), ..Default::default() };
+        pruned.push(client.files.prune(prune).await?.into_inner());
+    }
+    Ok(Answers { receipts, pruned, undone })
+}
+
+async fn files(client: &mut Client, receipts: &mut Vec<Receipt>) -> Result<(), Status> {
+    let id = str::to_owned;
     let mut about = metadata("dir/f");
     about.request_id = id("put");
     receipts.push(client.upload(about, chunks(Content::new(1, 1000))).await?);
@@ -43,14 +76,58 @@ async fn all_kinds(client: &mut Client, prefix: &str, ids: &Ids) -> Result<Vec<R
         ..Default::default()
     };
     receipts.extend(client.files.restore(restore).await?.into_inner().receipt);
-    let space = v1::CreateSpaceRequest { space: ids.space.clone(), request_id: id("space"), ..Default::default() };
-    receipts.extend(client.files.create_space(space).await?.into_inner().receipt);
-    Ok(receipts)
+    Ok(())
 }
 
-/// What differs between two rounds that shall both be new.
-struct Ids {
-    space: String,
+async fn spaces(client: &mut Client, receipts: &mut Vec<Receipt>) -> Result<(), Status> {
+    for space in ["kept", "renamed", "deleted"] {
+        let request_id = format!("make {space}");
+        let space = v1::CreateSpaceRequest { space: space.to_owned(), request_id, ..Default::default() };
+        receipts.extend(client.files.create_space(space).await?.into_inner().receipt);
+    }
+    for space in ["", "kept"] {
+        let set = v1::SetRetentionRequest {
+            space: space.to_owned(),
+            retention: Some(v1::Retention { keep_versions: Some(1), keep_days: None }),
+            request_id: "retain".to_owned(),
+            ..Default::default()
+        };
+        receipts.extend(client.files.set_retention(set).await?.into_inner().receipt);
+    }
+    let rename = v1::RenameSpaceRequest {
+        space: "renamed".to_owned(),
+        new_name: "other".to_owned(),
+        request_id: "rename".to_owned(),
+        ..Default::default()
+    };
+    receipts.extend(client.files.rename_space(rename).await?.into_inner().receipt);
+    let delete =
+        v1::DeleteSpaceRequest { space: "deleted".to_owned(), request_id: "delete".to_owned(), ..Default::default() };
+    receipts.extend(client.files.delete_space(delete).await?.into_inner().receipt);
+    Ok(())
+}
+
+/// An upload in parts, of which only the start has a request id.
+async fn resumable(client: &mut Client, path: &str, request_id: &str) -> Result<Receipt, Status> {
+    use v1::start_upload_response::Outcome;
+    use v1::upload_part_request::Payload;
+    let content = Content::new(3, 3000);
+    let mut about = metadata(path);
+    about.request_id = request_id.to_owned();
+    about.size_bytes = Some(content.size);
+    about.sha256 = Some(content.sha256().as_bytes().to_vec().into());
+    let started = client.files.start_upload(v1::StartUploadRequest { metadata: Some(about) }).await?.into_inner();
+    let upload_id = match started.outcome {
+        Some(Outcome::Receipt(receipt)) => return Ok(receipt),
+        Some(Outcome::Session(session)) => session.upload_id,
+        None => return Err(Status::internal("no outcome")),
+    };
+    let header = v1::PartHeader { upload_id: upload_id.clone(), offset: 0 };
+    let messages = [Payload::Header(header), Payload::Chunk(content.bytes())];
+    let messages = messages.map(|payload| v1::UploadPartRequest { payload: Some(payload) });
+    client.files.upload_part(futures::stream::iter(messages)).await?;
+    let finished = client.files.finish_upload(v1::FinishUploadRequest { upload_id }).await?.into_inner();
+    finished.receipt.ok_or_else(|| Status::internal("no receipt"))
 }
 
 #[test]
@@ -58,23 +135,27 @@ fn the_same_id_again_is_the_first_outcome_also_after_a_restart_and_a_rebuild() {
     run(
         |b| b,
         async |cluster| {
-            let ids = Ids { space: "made".to_owned() };
             let mut client = cluster.client().await?;
-            let first = all_kinds(&mut client, "one", &ids).await?;
-            let outcomes: Vec<Outcome> = first.iter().map(Receipt::outcome).collect();
+            let first = all_kinds(&mut client).await?;
+            let outcomes: Vec<Outcome> = first.receipts.iter().map(Receipt::outcome).collect();
             let applied = outcomes.iter().filter(|outcome| **outcome == Outcome::Applied).count();
-            assert_eq!((applied, outcomes.len(), first[1].reason.as_str()), (8, 9, "file_exists"));
+            assert_eq!((applied, outcomes.len(), first.receipts[1].reason.as_str()), (16, 17, "file_exists"));
+            assert!(first.undone.len() == 1 && first.undone[0].undone, "{:?}", first.undone);
+            let pruned: Vec<_> = first.pruned.iter().map(|answer| (answer.versions, answer.receipts.len())).collect();
+            assert_eq!(pruned, [(2, 1), (0, 0)], "{:?}", first.pruned);
+            // There is something new to prune.
+            client.put("dir/f", Content::new(8, 800)).await?;
             let head = head(cluster).await?;
-            assert_eq!(all_kinds(&mut client, "one", &ids).await?, first);
+            assert_eq!(all_kinds(&mut client).await?, first);
             cluster.stack.stop("gateway").await?;
             cluster.stack.start("gateway").await?;
             let mut client = cluster.client().await?;
-            assert_eq!(all_kinds(&mut client, "one", &ids).await?, first);
+            assert_eq!(all_kinds(&mut client).await?, first);
             let rebuilt = cluster.projector(&["rebuild", "--switch"]).await?;
             assert!(rebuilt.status.success(), "{rebuilt:?}");
-            assert_eq!(all_kinds(&mut client, "one", &ids).await?, first);
+            assert_eq!(all_kinds(&mut client).await?, first);
             assert_eq!(head, self::head(cluster).await?, "nothing was published again");
-            for receipt in &first {
+            for receipt in &first.receipts {
                 let request = v1::GetReceiptRequest { event_id: receipt.event_id.clone(), ..Default::default() };
                 assert_eq!(client.files.get_receipt(request).await?.into_inner().receipt.as_ref(), Some(receipt));
             }
@@ -83,9 +164,93 @@ fn the_same_id_again_is_the_first_outcome_also_after_a_restart_and_a_rebuild() {
     );
 }
 
+/// After its duplicate window the journal stores an id a second time. The window is too long to wait for: that the ids of
+/// the messages differ comes to the same.
+#[test]
+fn an_event_that_the_journal_stores_twice_takes_effect_once() {
+    run(
+        |b| b,
+        async |cluster| {
+            let mut client = cluster.client().await?;
+            let first = all_kinds(&mut client).await?;
+            cluster.settle().await;
+            let (before, listed) = (head(cluster).await?, client.entries("", "", 1000).await?);
+            let jetstream = async_nats::jetstream::new(async_nats::connect(cluster.stack.nats_url()?).await?);
+            let journal = jetstream.get_stream("HIGHWATER").await?;
+            let last = journal.get_info().await?.state.last_sequence;
+            let mut repeated = 0;
+            for n in 1..=last {
+                let message = journal.get_raw_message(n).await?;
+                // What the client's requests became, none of what the programs say to each other.
+                if !message.headers.get("Nats-Msg-Id").is_some_and(|id| is_of(&first, id.as_str())) {
+                    continue;
+                }
+                let mut headers = async_nats::HeaderMap::new();
+                headers.insert("Nats-Msg-Id", format!("again-{n}"));
+                jetstream.publish_with_headers(message.subject, headers, message.payload).await?.await?;
+                repeated += 1;
+            }
+            assert_eq!(repeated, first.receipts.len() + first.undone.len() + 1);
+            assert_ne!(before, head(cluster).await?, "they are in the journal");
+            assert_eq!(client.changes(&before).await?, [], "they are no changes");
+            assert_eq!(client.entries("", "", 1000).await?, listed);
+            assert_eq!(all_kinds(&mut client).await?, first);
+            cluster.verify().await
+        },
+    );
+}
+
+/// Whether an event is one of those that are answered.
+fn is_of(answers: &Answers, event_id: &str) -> bool {
+    let undone = answers.undone.iter().filter_map(|step| step.receipt.as_ref());
+    let pruned = answers.pruned.iter().flat_map(|answer| &answer.receipts);
+    answers.receipts.iter().chain(undone).chain(pruned).any(|receipt| receipt.event_id == event_id)
+}
+
 async fn head(cluster: &Cluster) -> anyhow::Result<String> {
     cluster.settle().await;
     Ok(cluster.client().await?.status().await?.journal.unwrap().head)
+}
+
+#[test]
+fn pruning_again_with_the_same_id_prunes_nothing_more() {
+    run(
+        |b| b,
+        async |cluster| {
+            let mut client = cluster.client().await?;
+            client.put("a", Content::new(1, 10)).await?;
+            // More than one event holds.
+            for _ in 0..155 {
+                client.cp("a", "f", OnConflict::Overwrite).await?;
+            }
+            client.create_space("other").await?;
+            for space in ["", "other"] {
+                let retention = Some(v1::Retention { keep_versions: Some(2), keep_days: None });
+                let set = v1::SetRetentionRequest { space: space.to_owned(), retention, ..Default::default() };
+                client.files.set_retention(set).await?;
+            }
+            let prune = v1::PruneRequest { request_id: format!("{:x<128}", "p"), ..Default::default() };
+            let done = client.files.prune(prune.clone()).await?.into_inner();
+            assert_eq!((done.versions, done.bytes, done.receipts.len()), (153, 1530, 2));
+            assert!(done.receipts.iter().all(|receipt| receipt.outcome() == Outcome::Applied), "{:?}", done.receipts);
+            assert_eq!((done.pruned.len(), done.pruned[0].path.as_str()), (153, "f"));
+            client.cp("a", "f", OnConflict::Overwrite).await?;
+            client.mv("f", "elsewhere", OnConflict::Fail).await?;
+            let retention = Some(v1::Retention { keep_versions: Some(1), keep_days: None });
+            client.files.set_retention(v1::SetRetentionRequest { retention, ..Default::default() }).await?;
+            assert_eq!(client.files.prune(prune.clone()).await?.into_inner(), done);
+            let held = client.versions("elsewhere").await?.iter().filter(|version| !version.pruned).count();
+            assert_eq!(held, 3, "nothing more is pruned");
+            for reused in [
+                v1::PruneRequest { space: "other".to_owned(), ..prune.clone() },
+                v1::PruneRequest { retention, ..prune.clone() },
+            ] {
+                let reused = client.files.prune(reused).await.unwrap_err();
+                assert_eq!((reused.code(), reason_of(&reused).as_str()), (Code::AlreadyExists, "request_id_reused"));
+            }
+            cluster.verify().await
+        },
+    );
 }
 
 #[test]

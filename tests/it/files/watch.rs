@@ -69,3 +69,42 @@ fn changes_come_as_they_commit_and_a_watch_goes_on_exactly_where_it_stopped() {
         },
     );
 }
+
+#[test]
+fn a_space_is_watched_by_its_id_also_when_it_is_deleted() {
+    run(
+        |b| b,
+        async |cluster| {
+            let mut client = cluster.client().await?;
+            client.create_space("team").await?;
+            let spaces = client.files.list_spaces(v1::ListSpacesRequest::default()).await?.into_inner().spaces;
+            let space = spaces.into_iter().find(|space| space.name == "team").context("no space")?;
+            let about = v1::UploadMetadata { space: "team".to_owned(), path: "f".to_owned(), ..Default::default() };
+            client.upload(about, tests::chunks(Content::new(1, 10))).await?;
+            let delete = v1::DeleteSpaceRequest { space: "team".to_owned(), force: true, ..Default::default() };
+            client.files.delete_space(delete).await?;
+            let incarnation = client.status().await?.journal.context("no journal")?.incarnation;
+            let by_name = v1::WatchRequest {
+                space: "team".to_owned(),
+                from_sequence: format!("{incarnation}-0"),
+                once: true,
+                ..Default::default()
+            };
+            assert_eq!(reason_of(&client.files.watch(by_name.clone()).await.unwrap_err()), "space_not_found");
+            let by_id = v1::WatchRequest { space_id: space.space_id, ..by_name.clone() };
+            let mut stream = client.files.watch(by_id).await?.into_inner();
+            let mut seen = Vec::new();
+            while let Some(message) = stream.message().await? {
+                if let Some(Payload::Change(change)) = message.payload {
+                    seen.push(change.r#type);
+                }
+            }
+            let expected = ["highwater.space.created.v1", "highwater.file.uploaded.v1", "highwater.space.deleted.v1"];
+            assert_eq!(seen, expected);
+            let nobody = "00000000-0000-4000-8000-000000000000".to_owned();
+            let never = v1::WatchRequest { space_id: nobody, ..by_name };
+            assert_eq!(reason_of(&client.files.watch(never).await.unwrap_err()), "space_not_found");
+            Ok(())
+        },
+    );
+}

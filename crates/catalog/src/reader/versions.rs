@@ -133,7 +133,12 @@ impl Reader {
         Ok(Some(VersionPage { versions, next_page_token }))
     }
 
-    async fn versions_before(&self, file_id: FileId, before: i64, limit: u32) -> Result<Option<Vec<Versioned>>, Error> {
+    pub(super) async fn versions_before(
+        &self,
+        file_id: FileId,
+        before: i64,
+        limit: u32,
+    ) -> Result<Option<Vec<Versioned>>, Error> {
         self.read(|pool| async move {
             let rows = sqlx::query!(
                 r#"SELECT a.catalog_id, a.generation,

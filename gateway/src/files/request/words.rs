@@ -2,7 +2,7 @@
 
 use proto::{
     Actor, BlobId, EventId, FileId, Item, NodeId, NodeRule, OnConflict, Path, RequestId, Sequence, Sha256Digest,
-    SpaceName, VersionId,
+    SpaceId, SpaceName, VersionId,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -157,6 +157,11 @@ pub(crate) fn version_id(text: &str) -> Result<Option<VersionId>> {
         return Ok(None);
     }
     text.parse().map(Some).map_err(|invalid| Error::invalid(Code::IdInvalid, &invalid))
+}
+
+/// A space's id, or the client's mistake.
+pub(crate) fn space_id(text: &str) -> Result<SpaceId> {
+    text.parse().map_err(|invalid| Error::invalid(Code::IdInvalid, &invalid))
 }
 
 /// A file's id, or the client's mistake.

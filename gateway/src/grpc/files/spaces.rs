@@ -4,8 +4,7 @@ use proto::v1;
 
 use super::Service;
 use crate::error::Result;
-use crate::files::request::{self, Author};
-use crate::files::{self, Retention};
+use crate::files::{self, Prune, Retention, request};
 use crate::grpc::convert;
 
 impl Service {
@@ -43,10 +42,14 @@ impl Service {
     }
 
     pub(super) async fn prune(&self, asked: v1::PruneRequest) -> Result<v1::PruneResponse> {
-        let space = request::space(&asked.space)?;
-        let author: Author = request::author(&asked.actor, &asked.request_id)?;
-        let instead = asked.retention.map(retention).transpose()?;
-        let (pruning, retention) = self.files.prune(&space, asked.dry_run, instead, &author).await?;
+        let wanted = Prune {
+            space: request::space(&asked.space)?,
+            dry_run: asked.dry_run,
+            instead: asked.retention.map(retention).transpose()?,
+            at_least: request::min_sequence(&asked.min_sequence)?,
+        };
+        let author = request::author(&asked.actor, &asked.request_id)?;
+        let (pruning, retention) = self.files.prune(&wanted, &author).await?;
         let pruned = pruning.shown.iter().map(|version| v1::PrunedVersion {
             path: version.path.as_ref().map(ToString::to_string).unwrap_or_default(),
             file_id: version.file_id.to_string(),

@@ -17,7 +17,7 @@ impl Service {
         } else {
             request::file_id(&asked.file_id)?
         };
-        let ask = |page_size| self.files.versions(file_id, page_size, &asked.page_token);
+        let ask = |page_size| self.files.versions(file_id, page_size, &asked.page_token, at_least);
         let incarnation = self.files.incarnation()?;
         let mut page = ask(asked.page_size).await?;
         let mut versions = convert::versions(&page.versions, incarnation);
@@ -42,7 +42,8 @@ impl Service {
     pub(super) async fn wait_replicated(&self, asked: v1::WaitReplicatedRequest) -> Result<v1::WaitReplicatedResponse> {
         let version_id = version_id(&asked.version_id)?;
         let timeout = (asked.timeout_ms > 0).then(|| Duration::from_millis(asked.timeout_ms.into()));
-        let replicated = self.files.wait_replicated(version_id, asked.replicas, timeout).await?;
+        let at_least = request::min_sequence(&asked.min_sequence)?;
+        let replicated = self.files.wait_replicated(version_id, asked.replicas, timeout, at_least).await?;
         Ok(v1::WaitReplicatedResponse {
             replicas_stored: u32::try_from(replicated.nodes.len()).unwrap_or(u32::MAX),
             nodes: replicated.nodes.iter().map(ToString::to_string).collect(),

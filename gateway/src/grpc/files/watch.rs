@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Service;
 use crate::error::{Error, Result};
 use crate::files::request;
-use crate::files::{Told, Undo};
+use crate::files::{Told, Undo, Watched};
 use crate::grpc::{convert, download};
 
 /// Changes that wait until the connection has room.
@@ -14,9 +14,12 @@ const CHANGES_AHEAD: usize = 64;
 
 impl Service {
     pub(super) async fn watch(&self, asked: v1::WatchRequest) -> Result<download::Messages<v1::WatchResponse>> {
-        let space = request::space(&asked.space)?;
+        let space = match asked.space_id.as_str() {
+            "" => Watched::Name(request::space(&asked.space)?),
+            id => Watched::Id(request::space_id(id)?),
+        };
         let from = request::min_sequence(&asked.from_sequence)?;
-        let following = self.files.follow(&space, from, asked.once).await?;
+        let following = self.files.follow(space, from, asked.once).await?;
         let incarnation = self.files.incarnation()?;
         let (sender, receiver) = mpsc::channel(CHANGES_AHEAD);
         let (ending, ended) = oneshot::channel();
@@ -41,6 +44,7 @@ impl Service {
             from: request::sequence(&asked.from_sequence)?,
             to: request::sequence(&asked.to_sequence)?,
             dry_run: asked.dry_run,
+            at_least: request::min_sequence(&asked.min_sequence)?,
         };
         let author = request::author(&asked.actor, &asked.request_id)?;
         let steps = self.files.undo(&wanted, &author).await?;
