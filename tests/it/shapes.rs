@@ -10,6 +10,8 @@ use tests::{Cluster, Content, run};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+mod verbs;
+
 /// Numbers that differ from run to run; everywhere else a number is part of the snapshot.
 const VOLATILE: [&str; 2] = ["stored_bytes", "rows"];
 
