@@ -7,6 +7,7 @@ use sqlx::{Connection as _, PgConnection};
 use tests::{Content, run};
 
 mod redact;
+mod verbs;
 
 pub use redact::Redact;
 
