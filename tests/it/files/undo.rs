@@ -70,8 +70,8 @@ fn one_actors_changes_are_undone_newest_first_and_nobody_elses() {
             let done = undo(&mut client, &request).await?;
             assert_eq!(told(&planned), told(&done), "the dry run says what is done");
             assert_eq!(done.iter().filter(|step| step.undone).count(), 5, "{done:#?}");
-            let refused: Vec<&str> = done.iter().filter(|step| !step.undone).map(|step| step.action.as_str()).collect();
-            assert_eq!(refused, ["keep was changed again since"]);
+            let left: Vec<&str> = done.iter().filter(|step| !step.undone).map(|step| step.action.as_str()).collect();
+            assert_eq!(left, ["keep was changed again since"]);
             assert_eq!(client.ls("").await?, ["hidden/", "keep", "plan", "report"]);
             assert_eq!(client.get("report").await?, Content::new(1, 10).bytes());
             assert_eq!(client.get("plan").await?, Content::new(2, 20).bytes());
@@ -118,10 +118,11 @@ async fn cut_undo(cluster: &Cluster) -> anyhow::Result<v1::UndoRequest> {
         last = put(&mut client, "mallory", "f", Content::new(1000 + n, 30)).await?;
     }
     let request = request(&first.sequence, &last.sequence);
-    let asked = {
+    let mut tasks = tokio::task::JoinSet::new();
+    {
         let (mut client, request) = (client.clone(), request.clone());
-        tokio::spawn(async move { undo(&mut client, &request).await })
-    };
+        tasks.spawn(async move { undo(&mut client, &request).await });
+    }
     eventually("the undo has begun", async || {
         let changes = client.changes(&last.sequence).await?;
         ensure!(changes.len() > 3, "{} changes", changes.len());
@@ -129,7 +130,8 @@ async fn cut_undo(cluster: &Cluster) -> anyhow::Result<v1::UndoRequest> {
     })
     .await;
     cluster.stack.kill("gateway").await?;
-    ensure!(asked.await?.is_err(), "the undo was done before it was cut");
+    let asked = tasks.join_next().await.context("no task")?;
+    ensure!(asked?.is_err(), "the undo was done before it was cut");
     cluster.stack.start("gateway").await?;
     Ok(request)
 }

@@ -42,11 +42,11 @@ async fn as_before(
     let (before, from) = (tree(&mut client).await?, after(&head(&mut client).await?)?);
     changes(&mut client).await?;
     cluster.settle_catalog().await;
-    let changed = tree(&mut client).await?;
+    let after_them = tree(&mut client).await?;
     let mut request = super::request(&from, &head(&mut client).await?);
-    request.of_actor = "anonymous".to_owned();
+    "anonymous".clone_into(&mut request.of_actor);
     let planned = undo(&mut client, &v1::UndoRequest { dry_run: true, ..request.clone() }).await?;
-    ensure!(tree(&mut client).await? == changed, "a dry run changes nothing");
+    ensure!(tree(&mut client).await? == after_them, "a dry run changes nothing");
     let done = undo(&mut client, &request).await?;
     ensure!(told(&planned) == told(&done), "the dry run said {planned:#?}, done is {done:#?}");
     ensure!(done.len() == steps && done.iter().all(|step| step.undone), "{done:#?}");
