@@ -9,7 +9,7 @@ use runtime::program::Settings;
 use runtime::retry::Policy;
 use serde::Deserialize;
 
-use crate::server;
+use crate::{plain, server};
 
 /// The source of all defaults.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
@@ -22,7 +22,7 @@ const MAX_PARTS: u64 = 10_000;
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Config {
-    /// Where to listen: gRPC, health, reflection.
+    /// Where to listen: gRPC, health, reflection, metrics.
     pub(crate) listen: SocketAddr,
     /// How long requests in flight may take to finish once the gateway is told to stop.
     #[serde(with = "runtime::config::duration")]
@@ -40,7 +40,13 @@ pub struct Config {
     /// Bounds of requests.
     pub(crate) limits: Limits,
     /// Bounds of connections.
-    pub(crate) http2: server::Config,
+    pub(crate) connections: server::Connections,
+    /// Bounds of HTTP/1.1.
+    pub(crate) http1: server::Http1,
+    /// Bounds of HTTP/2.
+    pub(crate) http2: server::Http2,
+    /// Bounds of scrapes.
+    pub(crate) metrics: plain::Metrics,
     /// How the gateway watches over what it depends on.
     pub(crate) watch: Watch,
     /// What one gateway at a time does for all.
@@ -185,7 +191,10 @@ impl Validate for Config {
         faults.extend(within("database", self.database.faults()));
         faults.extend(within("blobs", self.blobs.faults()));
         faults.extend(within("limits", self.limits.faults()));
+        faults.extend(within("connections", self.connections.faults()));
+        faults.extend(within("http1", self.http1.faults()));
         faults.extend(within("http2", self.http2.faults()));
+        faults.extend(within("metrics", self.metrics.faults()));
         faults.extend(within("watch", self.watch.faults()));
         faults.extend(within("duties", self.duties.faults()));
         faults.extend(within("init.retry", self.init.retry.faults()));
@@ -272,33 +281,6 @@ impl Validate for Limits {
         }
         if !(1..=100).contains(&self.journal_full_percent) {
             faults.push(Fault::new("journal_full_percent", "must be from 1 to 100"));
-        }
-        faults
-    }
-}
-
-// === impl server::Config ===
-
-impl Validate for server::Config {
-    fn faults(&self) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        let windows = [("stream_window", self.stream_window), ("connection_window", self.connection_window)];
-        for (key, bytes) in windows {
-            if !(65_535..=(1 << 31) - 1).contains(&bytes) {
-                faults.push(Fault::new(key, "must be from 65535 to 2147483647, the range of HTTP/2"));
-            }
-        }
-        if !(16_384..=(1 << 24) - 1).contains(&self.max_frame) {
-            faults.push(Fault::new("max_frame", "must be from 16384 to 16777215, the range of HTTP/2"));
-        }
-        if !(1_024..=1 << 20).contains(&self.max_headers) {
-            faults.push(Fault::new("max_headers", "must be from 1KiB to 1MiB"));
-        }
-        if !(1_024..=1 << 30).contains(&self.send_buffer) {
-            faults.push(Fault::new("send_buffer", "must be from 1KiB to 1GiB"));
-        }
-        if self.max_connections == 0 || self.max_streams == 0 {
-            faults.push(Fault::new("max_connections", "and max_streams must be at least 1"));
         }
         faults
     }

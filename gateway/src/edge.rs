@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tonic::Status;
@@ -33,7 +34,17 @@ const UPLOADS: [(&str, bool); 3] = [
     ("/FileStorage/UploadFile", false),
 ];
 
-/// Makes the request one that tonic can be given.
+/// How the media type of every gRPC message begins.
+const GRPC: &[u8] = b"application/grpc";
+
+/// Whether the request is a gRPC call. Whatever else it is, tonic is not to see it: that takes any request for one.
+pub(crate) fn is_grpc<B>(request: &Request<B>) -> bool {
+    let is_typed =
+        |value: &HeaderValue| value.as_bytes().get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC));
+    request.version() == Version::HTTP_2 && request.headers().get(CONTENT_TYPE).is_some_and(is_typed)
+}
+
+/// Makes a gRPC call one that tonic can be given.
 pub(crate) fn prepare(request: Request<Incoming>, chunk_bytes: u64) -> Request<tonic::body::Body> {
     let upload = UPLOADS.iter().find(|(path, _)| *path == request.uri().path());
     request.map(|body| {
@@ -170,6 +181,23 @@ mod tests {
     #[tokio::test]
     async fn a_reset_body_is_cut() {
         assert_eq!(play(Some("reset"), false).await, [Ok(Bytes::from_static(b"abc")), Err(tonic::Code::Aborted)]);
+    }
+
+    #[test]
+    fn a_grpc_call_is_known_by_its_version_and_media_type() {
+        let request = |version: Version, media_type: Option<&'static str>| {
+            let fields = media_type.into_iter().map(|media_type| (CONTENT_TYPE, HeaderValue::from_static(media_type)));
+            let mut request = Request::builder().version(version).uri("/highwater.v1.Files/Upload").body(()).unwrap();
+            request.headers_mut().extend(fields);
+            request
+        };
+        for media_type in ["application/grpc", "application/grpc+proto", "Application/gRPC;charset=utf-8"] {
+            assert!(is_grpc(&request(Version::HTTP_2, Some(media_type))), "{media_type}");
+            assert!(!is_grpc(&request(Version::HTTP_11, Some(media_type))), "{media_type}");
+        }
+        for media_type in [None, Some("application/json"), Some("application")] {
+            assert!(!is_grpc(&request(Version::HTTP_2, media_type)), "{media_type:?}");
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub(crate) use read::Reading;
 pub(crate) use receipt::{Decision, Receipt};
 pub(crate) use session::{PART_BYTES, Standing, Started};
 pub(crate) use spaces::Retention;
-pub(crate) use status::{NodeStatus, Status};
+pub(crate) use status::{JournalStatus, NodeStatus, Status};
 pub(crate) use tree::{Copy, Move, Undelete};
 pub(crate) use undo::Undo;
 pub(crate) use upload::SOURCE;
@@ -72,6 +72,15 @@ pub(crate) struct Opened {
     pub(crate) journal: Journal,
     /// The nodes of its cluster.
     pub(crate) nodes: Nodes,
+}
+
+/// The uploads or the downloads that run now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Transfers {
+    /// How many.
+    pub(crate) in_progress: usize,
+    /// How many may run at once.
+    pub(crate) limit: usize,
 }
 
 /// What the watch over the journal saw last.
@@ -186,6 +195,16 @@ impl Files {
         }
     }
 
+    /// The uploads that run now.
+    pub(crate) fn uploads(&self) -> Transfers {
+        Transfers::of(&self.0.uploads, self.0.limits.max_uploads)
+    }
+
+    /// The downloads that run now.
+    pub(crate) fn downloads(&self) -> Transfers {
+        Transfers::of(&self.0.downloads, self.0.limits.max_downloads)
+    }
+
     fn inner(&self) -> &Inner {
         &self.0
     }
@@ -211,6 +230,14 @@ impl Files {
             Ok(place) => Ok(place.expect("the semaphore is never closed")),
             Err(_) => Err(Error::new(full, "the gateway has as many transfers as it may have; try again later")),
         }
+    }
+}
+
+// === impl Transfers ===
+
+impl Transfers {
+    fn of(places: &Semaphore, limit: usize) -> Self {
+        Self { in_progress: limit.saturating_sub(places.available_permits()), limit }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The gateway: the only door for users.
 //!
 //! [`fn@run`] serves; [`fn@init`] creates what every other program only verifies. Behind both stand `files`, the one file
-//! service that carries every protocol, and `grpc`, the first of these protocols. ARCHITECTURE.md follows one upload
-//! through it.
+//! service that carries every protocol, and `grpc`, the first of these protocols; `plain` tells what the file service knows
+//! of itself to those who watch over it. ARCHITECTURE.md follows one upload through it.
 
 mod args;
 mod config;
@@ -14,6 +14,7 @@ mod server;
 
 mod files;
 mod grpc;
+mod plain;
 mod uploads;
 mod watch;
 

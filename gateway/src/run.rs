@@ -17,7 +17,9 @@ use tracing::info;
 
 use crate::config::Config;
 use crate::files::{Files, Opened};
-use crate::{duties, grpc, server, watch};
+use crate::plain::Plain;
+use crate::server::Server;
+use crate::{duties, grpc, watch};
 
 /// Serves until the process is told to stop and what was in flight is finished.
 ///
@@ -36,15 +38,16 @@ async fn serve(config: Config, listener: TcpListener, process: Process) -> anyho
     let (health, health_service) = tonic_health::server::health_reporter();
     let routes = grpc::routes(&files, health_service)?;
 
-    let health = watch::HealthBoard::new(health).await;
+    let (health, readiness) = watch::HealthBoard::new(health).await;
+    let plain = Plain::new(files.clone(), readiness, &config.metrics);
+    let server = Server::new(routes, plain, &config);
     tasks.spawn("gateway.watch", watch::run(files.clone(), config.watch.clone(), health, shutdown.clone()));
     tasks.spawn("gateway.report", files.clone().report_bad_replicas(finds, shutdown.clone()));
-    let (http2, chunk_bytes) = (config.http2.clone(), config.limits.chunk_bytes);
     tasks.spawn("gateway.open", open(files, config, process));
 
     let address = listener.local_addr().context("read the address that was bound")?;
     info!(%address, "listening on {address}");
-    server::serve(listener, routes, chunk_bytes, &http2, &shutdown).await.context("serve connections")?;
+    server.serve(listener, &shutdown).await.context("serve connections")?;
     catalog.close();
     Ok(())
 }

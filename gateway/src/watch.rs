@@ -11,24 +11,33 @@ use blobs::Nodes;
 use catalog::{Checkpoint, Reader};
 use journal::Journal;
 use runtime::shutdown::Shutdown;
+use tokio::sync::watch;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 
 use crate::config::Watch;
-use crate::error::Code;
+use crate::error::{Code, Error};
 use crate::files::{Files, JournalState};
 use crate::{grpc, uploads};
 
 /// The service name under which liveness is told.
 const LIVENESS: &str = "liveness";
 
+/// What the gateway lacks before it has looked.
+const STARTING: &str = "the gateway starts";
+
 /// Who tells clients about the gateway's health.
 pub(crate) struct HealthBoard {
     reporter: HealthReporter,
-    /// Why the gateway is not ready; `None` while it is.
+    readiness: watch::Sender<Option<String>>,
+    /// Why the gateway is not ready, as the log has it; `None` while it is ready.
     reason: Option<String>,
 }
+
+/// Whether the gateway is ready, for those who do not ask by gRPC. It is what the health says.
+#[derive(Debug, Clone)]
+pub(crate) struct Readiness(watch::Receiver<Option<String>>);
 
 /// Looks at everything now and then until the shutdown is soft.
 pub(crate) async fn run(files: Files, config: Watch, mut health: HealthBoard, shutdown: Shutdown) {
@@ -104,7 +113,7 @@ async fn look(files: &Files, config: &Watch, health: &mut HealthBoard) {
     if let Some(opened) = files.opened() {
         files.note_journal(journal_state(&opened.journal, config.timeout).await);
     }
-    health.tell(missing(files)).await;
+    health.tell(missing(files).as_ref()).await;
 }
 
 async fn journal_state(journal: &Journal, timeout: Duration) -> JournalState {
@@ -115,33 +124,36 @@ async fn journal_state(journal: &Journal, timeout: Duration) -> JournalState {
 }
 
 /// What the gateway lacks; `None` when it is ready.
-fn missing(files: &Files) -> Option<String> {
+fn missing(files: &Files) -> Option<Error> {
     match files.objection() {
         // Reads go on, and no other gateway could do more.
         Some(error) if error.code() == Code::JournalFull => {}
-        Some(error) => return Some(format!("{error:#}")),
+        Some(error) => return Some(error),
         None => {}
     }
     if files.catalog().checkpoints().now().is_none() {
-        return Some("the catalog cannot be read now".to_owned());
+        return Some(Error::new(Code::CatalogUnavailable, "the catalog cannot be read now"));
     }
     let nodes = files.opened().map(|opened| opened.nodes.all()).unwrap_or_default();
-    if nodes.iter().any(|node| node.state().is_healthy()) { None } else { Some("no node is healthy".to_owned()) }
+    let is_one_healthy = nodes.iter().any(|node| node.state().is_healthy());
+    (!is_one_healthy).then(|| Error::new(Code::NoNodeAvailable, "no node is healthy"))
 }
 
 // === impl HealthBoard ===
 
 impl HealthBoard {
     /// Everything is NOT_SERVING but the liveness.
-    pub(crate) async fn new(reporter: HealthReporter) -> Self {
-        let board = Self { reporter, reason: Some("the gateway starts".to_owned()) };
+    pub(crate) async fn new(reporter: HealthReporter) -> (Self, Readiness) {
+        let (readiness, told) = watch::channel(Some(STARTING.to_owned()));
+        let board = Self { reporter, readiness, reason: Some(STARTING.to_owned()) };
         board.set(ServingStatus::NotServing).await;
         board.reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
-        board
+        (board, Readiness(told))
     }
 
     /// Tells a change, and logs it once.
-    async fn tell(&mut self, reason: Option<String>) {
+    async fn tell(&mut self, missing: Option<&Error>) {
+        let reason = missing.map(|error| format!("{error:#}"));
         if reason == self.reason {
             return;
         }
@@ -152,6 +164,8 @@ impl HealthBoard {
             info!("ready");
             self.set(ServingStatus::Serving).await;
         }
+        // Without the detail, which is for the log only.
+        self.readiness.send_replace(missing.map(Error::to_string));
         self.reason = reason;
     }
 
@@ -163,10 +177,20 @@ impl HealthBoard {
 
     /// Says that the gateway stops, and ends the streams of those who watch: they would hold it up.
     async fn close(mut self) {
+        self.readiness.send_replace(Some("the gateway is stopping".to_owned()));
         self.set(ServingStatus::NotServing).await;
         self.reporter.set_service_status(LIVENESS, ServingStatus::NotServing).await;
         for service in grpc::SERVICES.iter().chain(&["", LIVENESS]) {
             self.reporter.clear_service_status(service).await;
         }
+    }
+}
+
+// === impl Readiness ===
+
+impl Readiness {
+    /// What the gateway lacks, in a sentence; `None` when it is ready.
+    pub(crate) fn lacks(&self) -> Option<String> {
+        self.0.borrow().clone()
     }
 }

@@ -11,6 +11,8 @@ use proto::v1::upload_request::Payload;
 use proto::v1::{Receipt, UploadRequest};
 use rustix::process::{Pid, Signal, kill_process};
 use tests::{Act, Cluster, Content, Proxy, Rule, eventually, metadata, run};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -141,6 +143,40 @@ fn a_second_signal_ends_the_gateway_at_once() {
             cluster.verify().await
         },
     );
+}
+
+#[test]
+fn idle_connections_of_http_1_do_not_hold_the_gateway_up() {
+    let patient = |b: compose::Builder| {
+        let b = b.replicators(0).env("gateway", "HIGHWATER_SHUTDOWN_GRACE", GRACE);
+        b.env("gateway", "HIGHWATER_HTTP1__HEADER_TIMEOUT", "5m")
+    };
+    run(patient, async |cluster| {
+        let gateway = cluster.stack.gateway_addr()?;
+        let half = async |request: &[u8]| -> anyhow::Result<TcpStream> {
+            let mut stream = TcpStream::connect(gateway).await?;
+            stream.write_all(request).await?;
+            Ok(stream)
+        };
+        let mut begun = half(b"GET /livez HTTP/1.1\r\n").await?;
+        let mut asked = half(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await?;
+        let mut answer = [0; 15];
+        asked.read_exact(&mut answer).await?;
+        assert_eq!(answer, *b"HTTP/1.1 200 OK");
+        let mut again = half(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /live").await?;
+        again.read_exact(&mut answer).await?;
+        let told = Instant::now();
+        terminate(cluster, "gateway")?;
+        ended_well(cluster, "gateway").await?;
+        assert!(told.elapsed() < AT_ONCE, "it took {:?}", told.elapsed());
+        for stream in [&mut begun, &mut asked, &mut again] {
+            let mut rest = Vec::new();
+            // One with unread bytes is reset.
+            let _ = stream.read_to_end(&mut rest).await;
+            assert!(!String::from_utf8_lossy(&rest).contains("HTTP/1.1"), "a request that was not made was answered");
+        }
+        cluster.stack.start("gateway").await
+    });
 }
 
 /// Every object of a blob on every node is whole and right, or is not there.

@@ -124,15 +124,13 @@ fn garbage_is_refused_and_harms_nobody_else() {
                 assert_eq!(status.code(), Code::InvalidArgument, "{bytes:?}: {status:?}");
                 assert!(!reason_of(&status).is_empty(), "{status:?}");
             }
-            // What is not even HTTP/2: the connection is closed.
-            for bytes in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], &[0; 4096]] {
-                let mut stream = TcpStream::connect(cluster.stack.gateway_addr()?).await?;
-                stream.write_all(bytes).await?;
-                let mut answer = Vec::new();
-                // A connection that is reset is closed as well.
-                let _ = stream.read_to_end(&mut answer).await;
-                assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&answer));
-            }
+            // What is not even HTTP: the connection is closed.
+            let mut stream = TcpStream::connect(cluster.stack.gateway_addr()?).await?;
+            stream.write_all(&[0; 4096]).await?;
+            let mut answer = Vec::new();
+            // A connection that is reset is closed as well.
+            let _ = stream.read_to_end(&mut answer).await;
+            assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&answer));
             let content = Content::new(1, 5000);
             client.put("fine", content).await?;
             assert_eq!(client.get("fine").await?, content.bytes(), "on the connection from before");

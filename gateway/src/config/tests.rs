@@ -38,8 +38,12 @@ fn limits_must_fit_what_they_limit() {
         ("HIGHWATER_LIMITS__MAX_PAGE_SIZE", "10"),
         ("HIGHWATER_LIMITS__MAX_FILE_BYTES", "100GiB"),
         ("HIGHWATER_LIMITS__JOURNAL_FULL_PERCENT", "0"),
+        ("HIGHWATER_CONNECTIONS__MAX", "0"),
+        ("HIGHWATER_HTTP1__MAX_HEADERS", "1KiB"),
+        ("HIGHWATER_HTTP1__HEADER_TIMEOUT", "0s"),
         ("HIGHWATER_HTTP2__STREAM_WINDOW", "1KiB"),
         ("HIGHWATER_HTTP2__MAX_FRAME", "1GiB"),
+        ("HIGHWATER_METRICS__MAX_SCRAPES", "0"),
         ("HIGHWATER_WATCH__INTERVAL", "0s"),
     ]);
     let expected = [
@@ -47,8 +51,12 @@ fn limits_must_fit_what_they_limit() {
         "limits.max_page_size",
         "limits.max_file_bytes",
         "limits.journal_full_percent",
+        "connections.max",
+        "http1.max_headers",
+        "http1.header_timeout",
         "http2.stream_window",
         "http2.max_frame",
+        "metrics.max_scrapes",
         "watch.interval",
     ];
     assert_eq!(faults.unwrap_err(), expected);

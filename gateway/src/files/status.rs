@@ -6,22 +6,20 @@ use std::time::Duration;
 
 use blobs::Health;
 use journal::{Head, Refill};
-use proto::{Incarnation, NodeId, Sequence};
-use tokio::time::Instant;
+use proto::{Incarnation, NodeId};
+use tokio::time::{Instant, timeout};
 
 use super::ops;
 use super::{Files, JournalState};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 
-/// How everything stands.
+/// How everything stands, as far as it could be told.
 #[derive(Debug)]
 pub(crate) struct Status {
-    /// The journal.
-    pub(crate) journal: JournalStatus,
-    /// The catalog.
-    pub(crate) catalog: catalog::Status,
-    /// Events in the journal after the catalog's checkpoint; as of the journal's last answer, when it gives none now.
-    pub(crate) events_behind: u64,
+    /// The journal; an error until it is open.
+    pub(crate) journal: Result<JournalStatus>,
+    /// What the catalog counts, in one snapshot.
+    pub(crate) catalog: Result<catalog::Status>,
     /// The nodes, by id.
     pub(crate) nodes: Vec<NodeStatus>,
 }
@@ -33,6 +31,8 @@ pub(crate) struct JournalStatus {
     pub(crate) incarnation: Incarnation,
     /// How far it goes; `None` while it does not answer.
     pub(crate) head: Option<Head>,
+    /// How far it went at its last answer, which is this one unless it gave none.
+    pub(crate) last_head: Head,
 }
 
 /// How a node stands.
@@ -42,7 +42,7 @@ pub(crate) struct NodeStatus {
     pub(crate) node: NodeId,
     /// As this gateway sees it; `None` for a node that it is not configured for.
     pub(crate) health: Option<Health>,
-    /// What the catalog counts; `None` for a node that has not joined.
+    /// What the catalog counts; `None` for a node that has not joined, and while the catalog does not answer.
     pub(crate) counted: Option<catalog::NodeStatus>,
     /// Until nothing is pending, as fast as it went lately.
     pub(crate) eta: Option<Duration>,
@@ -51,41 +51,52 @@ pub(crate) struct NodeStatus {
 }
 
 impl Files {
-    /// How everything stands.
-    pub(crate) async fn status(&self) -> Result<Status> {
-        let opened = self.ready()?;
-        let (counted, asked) = tokio::join!(self.catalog().status(), opened.journal.head());
-        let counted = counted?;
-        let head = asked.ok();
-        let known = head.map_or_else(|| opened.journal.recent_head().n, |head| head.n);
-        self.note_journal(head.map_or(JournalState::Unreachable, JournalState::Reachable));
-
+    /// How everything stands. What does not answer within `patience` is left out, as is what cannot answer.
+    pub(crate) async fn status(&self, patience: Duration) -> Status {
+        let started = Instant::now();
+        let (catalog, journal) = tokio::join!(self.count(patience), self.journal_status(patience));
         let mut nodes: BTreeMap<NodeId, NodeStatus> = BTreeMap::new();
-        for node in opened.nodes.all() {
+        for node in self.opened().map(|opened| opened.nodes.all()).unwrap_or_default() {
             let id = node.id().clone();
             nodes.insert(id.clone(), NodeStatus { health: Some(node.state()), ..NodeStatus::new(id) });
         }
-        for counts in &counted.nodes {
-            let unknown = || NodeStatus::new(counts.node.clone());
-            nodes.entry(counts.node.clone()).or_insert_with(unknown).counted = Some(counts.clone());
-        }
-        self.estimate(counted.checkpoint.n, &mut nodes);
-        // A journal that does not answer is not asked for more.
-        if head.is_some() {
-            for (id, node) in &mut nodes {
-                node.refill = ops::refill_under_way(&opened.journal, id).await;
+        if let Ok(counted) = &catalog {
+            for counts in &counted.nodes {
+                let unknown = || NodeStatus::new(counts.node.clone());
+                nodes.entry(counts.node.clone()).or_insert_with(unknown).counted = Some(counts.clone());
             }
+            self.estimate(counted.checkpoint.n, &mut nodes);
         }
-        Ok(Status {
-            journal: JournalStatus { incarnation: opened.journal.identity().incarnation, head },
-            events_behind: known.saturating_sub(counted.checkpoint.n),
-            catalog: counted,
-            nodes: nodes.into_values().collect(),
-        })
+        // A journal that does not answer is not asked for more.
+        if journal.as_ref().is_ok_and(|journal| journal.head.is_some()) {
+            let left = patience.saturating_sub(started.elapsed());
+            // What is known by then is told.
+            timeout(left, self.find_refills(&mut nodes)).await.ok();
+        }
+        Status { journal, catalog, nodes: nodes.into_values().collect() }
     }
-}
 
-impl Files {
+    async fn count(&self, patience: Duration) -> Result<catalog::Status> {
+        let Ok(counted) = timeout(patience, self.catalog().status()).await else {
+            let problem = "the catalog cannot be read now; nothing is lost, try again later";
+            let detail = format!("it did not count within {patience:?}");
+            return Err(Error::new(Code::CatalogUnavailable, problem).because(detail));
+        };
+        Ok(counted?)
+    }
+
+    async fn journal_status(&self, patience: Duration) -> Result<JournalStatus> {
+        let journal = &self.ready()?.journal;
+        let asked = timeout(patience, journal.head()).await;
+        // Whoever has little patience must not make writes stop.
+        if let Ok(answer) = &asked {
+            self.note_journal(answer.as_ref().map_or(JournalState::Unreachable, |head| JournalState::Reachable(*head)));
+        }
+        let head = asked.ok().and_then(Result::ok);
+        let last_head = head.unwrap_or_else(|| journal.recent_head());
+        Ok(JournalStatus { incarnation: journal.identity().incarnation, head, last_head })
+    }
+
     /// Tells how soon each backlog is gone.
     fn estimate(&self, checkpoint: u64, nodes: &mut BTreeMap<NodeId, NodeStatus>) {
         let now = Instant::now();
@@ -96,21 +107,30 @@ impl Files {
         }
         backlogs.keep(|node| nodes.contains_key(node));
     }
-}
 
-// === impl NodeStatus ===
-
-impl NodeStatus {
-    fn new(node: NodeId) -> Self {
-        Self { node, health: None, counted: None, eta: None, refill: None }
+    async fn find_refills(&self, nodes: &mut BTreeMap<NodeId, NodeStatus>) {
+        let Some(opened) = self.opened() else { return };
+        for (id, node) in nodes {
+            node.refill = ops::refill_under_way(&opened.journal, id).await;
+        }
     }
 }
 
 // === impl Status ===
 
 impl Status {
-    /// The catalog's checkpoint as clients see it.
-    pub(crate) fn checkpoint(&self) -> Sequence {
-        self.catalog.checkpoint.sequence()
+    /// Events in the journal after the catalog's checkpoint, as of the journal's last answer; none while one of them has
+    /// given none.
+    pub(crate) fn events_behind(&self) -> Option<u64> {
+        let (journal, catalog) = (self.journal.as_ref().ok()?, self.catalog.as_ref().ok()?);
+        Some(journal.last_head.n.saturating_sub(catalog.checkpoint.n))
+    }
+}
+
+// === impl NodeStatus ===
+
+impl NodeStatus {
+    pub(crate) fn new(node: NodeId) -> Self {
+        Self { node, health: None, counted: None, eta: None, refill: None }
     }
 }

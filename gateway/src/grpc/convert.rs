@@ -94,11 +94,13 @@ fn listed(space: &SpaceName, listed: &Listed, incarnation: Incarnation) -> v1::F
     }
 }
 
-/// How everything stands.
-pub(crate) fn status(status: &Status) -> v1::GetStatusResponse {
-    let incarnation = status.journal.incarnation;
-    let head = status.journal.head;
-    v1::GetStatusResponse {
+/// How everything stands, when the journal is open and the catalog has answered.
+pub(crate) fn status(status: Status) -> Result<v1::GetStatusResponse> {
+    let events_behind = status.events_behind().unwrap_or_default();
+    let Status { journal, catalog, nodes } = status;
+    let (journal, catalog) = (journal?, catalog?);
+    let (incarnation, head) = (journal.incarnation, journal.head);
+    Ok(v1::GetStatusResponse {
         journal: Some(v1::Journal {
             incarnation: incarnation.uuid().simple().to_string(),
             head: head.map(|head| Sequence { incarnation, n: head.n }.to_string()).unwrap_or_default(),
@@ -106,13 +108,13 @@ pub(crate) fn status(status: &Status) -> v1::GetStatusResponse {
             max_bytes: head.map_or(0, |head| head.max_bytes),
         }),
         catalog: Some(v1::Catalog {
-            checkpoint: status.checkpoint().to_string(),
-            events_behind: status.events_behind,
-            generation: status.catalog.generation.number(),
-            undecodable_events: status.catalog.undecodable_events,
+            checkpoint: catalog.checkpoint.sequence().to_string(),
+            events_behind,
+            generation: catalog.generation.number(),
+            undecodable_events: catalog.undecodable_events,
         }),
-        nodes: status.nodes.iter().map(|one| node(one, incarnation)).collect(),
-    }
+        nodes: nodes.iter().map(|one| node(one, incarnation)).collect(),
+    })
 }
 
 /// An event, with what its bytes say of themselves.

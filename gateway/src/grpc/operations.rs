@@ -4,6 +4,8 @@ mod audit;
 mod ops;
 mod placement;
 
+use std::time::Duration;
+
 use proto::v1;
 use tonic::{Request, Response, Status};
 
@@ -21,6 +23,12 @@ impl Service {
     /// A service on `files`.
     pub(crate) fn new(files: Files) -> Self {
         Self { files }
+    }
+
+    async fn status(&self) -> Result<v1::GetStatusResponse> {
+        // Before the journal is open there is no answer, and the catalog need not be waited for.
+        self.files.incarnation()?;
+        convert::status(self.files.status(Duration::MAX).await)
     }
 
     async fn events(&self, request: v1::ListEventsRequest) -> Result<v1::ListEventsResponse> {
@@ -42,8 +50,7 @@ impl Service {
 #[tonic::async_trait]
 impl v1::operations_server::Operations for Service {
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Result<Response<v1::GetStatusResponse>, Status> {
-        let status = self.files.status().await?;
-        Ok(Response::new(convert::status(&status)))
+        Ok(Response::new(self.status().await?))
     }
 
     async fn list_events(
