@@ -47,11 +47,11 @@ up: build
 
 test: build-tests
 	NODES=embedded "$(BIN)/compose" install $(FOR_TESTS)
-	$(WITH_SERVERS) NODES=embedded $(CARGO) test --workspace -- --skip on_minio
+	$(WITH_SERVERS) NODES=embedded $(CARGO) test --workspace --no-fail-fast -- --skip on_minio
 
 test-nodes: build-tests
 	NODES=minio "$(BIN)/compose" install
-	$(WITH_SERVERS) NODES=minio $(CARGO) test --workspace --test it --test memory -- $(ON_NODES)
+	$(WITH_SERVERS) NODES=minio $(CARGO) test --workspace --no-fail-fast --test it --test memory -- $(ON_NODES)
 
 lint: build
 	$(CARGO) fmt --all --check
@@ -73,4 +73,4 @@ bench:
 
 soak: build-tests
 	"$(BIN)/compose" install
-	$(WITH_SERVERS) HIGHWATER_TEST_KILLS=200 $(CARGO) test --workspace --test it -- --nocapture nodes::kill
+	$(WITH_SERVERS) HIGHWATER_TEST_KILLS=200 $(CARGO) test --workspace --no-fail-fast --test it -- --nocapture nodes::kill
