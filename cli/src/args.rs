@@ -21,7 +21,7 @@ pub(crate) use self::ops::{Explain, Ops, OpsAudit, OpsCommand, OpsParked, OpsPla
 pub(crate) use self::reading::{Du, Events, Ls, Receipt, Stat, Status, Versions, Wait, Watch};
 pub(crate) use self::spaces::{Space, SpaceCommand, SpacePrune, SpaceRetention};
 pub(crate) use self::trash::{Trash, TrashCommand, TrashLs, TrashRestore};
-pub(crate) use self::values::{At, Conflict, on_conflict};
+pub(crate) use self::values::{At, Conflict, Copies, on_conflict};
 use crate::exit::{Exit, Failure};
 
 const ABOUT: &str = "Stores, reads and lists files in Highwater, and shows what became of them.";

@@ -191,13 +191,12 @@ fn a_sudo_that_refuses_ends_it_with_the_command_and_its_words() {
 
 #[test]
 fn where_nothing_can_be_run_one_line_says_what_to_do() {
-    let cases: [(&[(&str, &str)], bool, &str); 3] = [
-        (&[("go", GO)], false, "package manager"),
-        (&[("go", GO), ("brew", "")], false, "brew install postgresql@17"),
-        (&[("go", GO), ("apt-get", APT_GET)], true, "as root"),
+    let cases = [
+        (System::with(&[("go", GO)]), "package manager"),
+        (System::with(&[("go", GO), ("brew", "")]), "brew install postgresql@17"),
+        (System::debian(&[("go", GO), ("apt-get", APT_GET)]), "as root"),
     ];
-    for (scripts, is_debian, words) in cases {
-        let system = if is_debian { System::debian(scripts) } else { System::with(scripts) };
+    for (system, words) in cases {
         let refused = line(system.ensure(USER, NodeKind::Embedded, &[], Install::Yes));
         assert!(refused.contains(words), "{refused}");
         assert!(!system.dir.path().join(".cache/highwater/bin/nats-server").exists(), "nothing is half done");

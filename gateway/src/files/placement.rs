@@ -21,8 +21,8 @@ const PAGE: u32 = 1000;
 /// What shall be said of the placement; the rest stays.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct PlacementChange {
-    /// On how many nodes blobs shall be: none says nothing of it, and none inside of that says on all.
-    pub(crate) copies: Option<Option<NonZeroU32>>,
+    /// On how many nodes blobs shall be, 0 for all; none says nothing of it.
+    pub(crate) copies: Option<u32>,
     /// What is said of single nodes.
     pub(crate) nodes: BTreeMap<NodeId, NodeRule>,
 }
@@ -178,7 +178,7 @@ impl PlacementChange {
         nodes.extend(self.nodes);
         // What is said of a node like of all others is not said.
         nodes.retain(|_, rule| *rule != NodeRule::default());
-        Placement { copies: self.copies.unwrap_or(before.copies), nodes }
+        Placement { copies: self.copies.map_or(before.copies, NonZeroU32::new), nodes }
     }
 }
 
@@ -252,11 +252,11 @@ mod tests {
             copies,
             nodes: nodes.iter().map(|(name, weight)| (node(name), rule(*weight))).collect(),
         };
-        let first = change(Some(NonZeroU32::new(2)), &[("node-a", 3)]).applied_to(&Placement::default());
+        let first = change(Some(2), &[("node-a", 3)]).applied_to(&Placement::default());
         assert_eq!((first.copies, first.nodes.len()), (NonZeroU32::new(2), 1));
         let second = change(None, &[("node-b", 5), ("node-a", 1)]).applied_to(&first);
         assert_eq!(second.copies, NonZeroU32::new(2));
         assert_eq!(second.nodes.keys().collect::<Vec<_>>(), [&node("node-b")]);
-        assert_eq!(change(Some(None), &[]).applied_to(&second).copies, None);
+        assert_eq!(change(Some(0), &[]).applied_to(&second).copies, None);
     }
 }

@@ -35,6 +35,9 @@ pub(super) enum End {
     Unknown(DecodeError),
 }
 
+/// The number of an event, and what became of each of its blobs, with its length.
+type Brought = (u64, Vec<(u64, Fate)>);
+
 /// One pass.
 pub(super) struct Pass<'a> {
     refiller: &'a Refiller,
@@ -48,8 +51,7 @@ pub(super) struct Pass<'a> {
     taken: u64,
     /// The events whose blobs are not brought to their end.
     open: BTreeSet<u64>,
-    /// The blobs of one event each, with their lengths.
-    running: FuturesUnordered<BoxFuture<'a, (u64, Vec<(u64, Fate)>)>>,
+    running: FuturesUnordered<BoxFuture<'a, Brought>>,
     progress: Progress,
 }
 
@@ -166,7 +168,9 @@ impl<'a> Pass<'a> {
         jobs.retain(|job| !self.erased.contains(&job.blob.blob_id));
         self.progress.erased += (asked - jobs.len()) as u64;
         // Who asks is the event that says that the disk is new.
-        jobs.iter_mut().for_each(|job| job.cause = self.refill.cause);
+        for job in &mut jobs {
+            job.cause = self.refill.cause;
+        }
         Ok(jobs)
     }
 

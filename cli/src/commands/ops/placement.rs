@@ -2,7 +2,7 @@
 
 use proto::v1::{GetPlacementRequest, Placement, PlacementNode, SetPlacementRequest};
 
-use crate::args::OpsPlacement;
+use crate::args::{Copies, OpsPlacement};
 use crate::commands::Context;
 use crate::exit::{Failure, Sought};
 use crate::output::Format;
@@ -31,7 +31,7 @@ async fn show(context: &Context, args: &OpsPlacement) -> Result<Placement, Failu
 
 async fn change(context: &Context, args: &OpsPlacement) -> Result<Placement, Failure> {
     let mut client = context.connect().await?;
-    let copies = args.copies.map(|copies| copies.get());
+    let copies = args.copies.map(Copies::get);
     let nodes = args.nodes.iter().map(PlacementNode::from).collect();
     let answer = client.operations.set_placement(SetPlacementRequest { copies, nodes, actor: context.actor() }).await;
     let answer = answer.map_err(|status| Failure::from_status(&status, Sought::Other))?;

@@ -21,7 +21,7 @@ impl Service {
         let rule =
             |told: &v1::PlacementNode| Ok((request::node(&told.node)?, request::node_rule(told.weight, &told.zone)?));
         let nodes: Result<_> = request.nodes.iter().map(rule).collect();
-        let change = PlacementChange { copies: request.copies.map(NonZeroU32::new), nodes: nodes? };
+        let change = PlacementChange { copies: request.copies, nodes: nodes? };
         let cluster = self.files.change_placement(author, change).await?;
         Ok(v1::SetPlacementResponse { placement: Some(told(&cluster, self.files.incarnation()?)) })
     }

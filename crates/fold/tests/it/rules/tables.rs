@@ -236,12 +236,12 @@ const MOVED_FOLDER: [(There, [&str; 3]); 6] = {
 };
 
 /// The same whatever else is given, but where the space is gone, which is seen first.
-fn each(rows: [(There, [&'static str; 3]); 6], otherwise: impl Fn(Given) -> Option<&'static str>) -> Vec<Row<Given>> {
+fn each(rows: &[(There, [&'static str; 3])], otherwise: impl Fn(Given) -> Option<&'static str>) -> Vec<Row<Given>> {
     let row = |(there, expected), given| match (otherwise(given), there) {
         (None, _) | (Some(_), SpaceGone | SpaceDeleted) => (there, given, expected),
         (Some(told), _) => (there, given, [told; 3]),
     };
-    rows.into_iter().flat_map(|one| ALL_GIVEN.map(|given| row(one, given))).collect()
+    rows.iter().flat_map(|one| ALL_GIVEN.map(|given| row(*one, given))).collect()
 }
 
 #[test]
@@ -251,13 +251,13 @@ fn moves() {
         let space_id = place.space_id;
         Fact::FileMoved(FileMoved { space_id, if_version, on_conflict, ..place.world.move_to(from, place.path) })
     };
-    let rows = each(MOVED_FILE, |given| (given == Wrong).then_some("no version_changed"));
+    let rows = each(&MOVED_FILE, |given| (given == Wrong).then_some("no version_changed"));
     check(&rows, ALL_GIVEN.len(), |place, _, given, on_conflict| {
         let right = Some(place.world.version("source"));
         moved(place, "source", right, given, on_conflict)
     });
     // A folder has no versions.
-    let rows = each(MOVED_FOLDER, |given| (given != Nothing).then_some("no version_changed"));
+    let rows = each(&MOVED_FOLDER, |given| (given != Nothing).then_some("no version_changed"));
     check(&rows, ALL_GIVEN.len(), |place, _, given, on_conflict| {
         let right = Some(place.world.version("dir/x"));
         moved(place, "dir", right, given, on_conflict)
@@ -267,7 +267,7 @@ fn moves() {
 /// Here the version that is given is the one to come back with.
 #[test]
 fn undeletes() {
-    let rows = each(MOVED_FILE, |given| (given == Wrong).then_some("no version_unknown"));
+    let rows = each(&MOVED_FILE, |given| (given == Wrong).then_some("no version_unknown"));
     check(&rows, ALL_GIVEN.len(), |place, _, given, on_conflict| {
         let right = place.world.version("source");
         let item = place.world.file_deleted("source");
@@ -276,7 +276,7 @@ fn undeletes() {
         Fact::FileUndeleted(FileUndeleted { space_id, version_id, on_conflict, ..undeleted })
     });
     // A folder comes back as it is, whatever version is named.
-    check(&each(MOVED_FOLDER, |_| None), ALL_GIVEN.len(), |place, _, given, on_conflict| {
+    check(&each(&MOVED_FOLDER, |_| None), ALL_GIVEN.len(), |place, _, given, on_conflict| {
         let item = place.world.folder_deleted("dir");
         let (space_id, version_id) = (place.space_id, place.given(given));
         let undeleted = undelete(item, place.path);
