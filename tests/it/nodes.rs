@@ -9,3 +9,4 @@ mod memory;
 mod pipeline;
 mod refusals;
 mod retention;
+mod under_fire;

@@ -1,10 +1,12 @@
 //! A running cluster, and what tests ask of it.
 
-use std::process::Output;
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Output, Stdio};
 
 use anyhow::{Context as _, ensure};
 use compose::Stack;
 use proto::v1::{self, ReplicaState};
+use tokio::process::Child;
 
 use crate::{Client, eventually};
 
@@ -22,6 +24,19 @@ impl Cluster {
     /// A new client, with a connection of its own.
     pub async fn client(&self) -> anyhow::Result<Client> {
         Client::connect(self.stack.gateway_addr()?).await
+    }
+
+    /// A second gateway beside the cluster's, on a port of its own; ended when dropped.
+    pub async fn second_gateway(&self) -> anyhow::Result<(Child, SocketAddr)> {
+        let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let mut command = self.stack.command("gateway", ["run"])?;
+        command.env("HIGHWATER_LISTEN", free.to_string()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.kill_on_drop(true).spawn()?;
+        eventually("the second gateway serves", async || {
+            Client::connect(free).await?.status().await.map(drop).map_err(anyhow::Error::from)
+        })
+        .await;
+        Ok((child, free))
     }
 
     /// Waits until the catalog has everything that is in the journal, and no blob is pending or lost. Answers the last

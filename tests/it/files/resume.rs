@@ -1,7 +1,6 @@
 //! Uploads that are resumed: over broken streams, a restart, and by the command line.
 
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
 use anyhow::{Context as _, ensure};
@@ -12,7 +11,6 @@ use futures::TryStreamExt as _;
 use proto::v1::{self, Outcome, UploadMetadata, start_upload_response, upload_part_request::Payload};
 use rustix::process::{Pid, Signal};
 use tests::{Client, Cluster, Content, eventually, reason_of, run};
-use tokio::process::Child;
 use tonic::{Code, Status};
 
 use crate::s3;
@@ -149,22 +147,14 @@ fn the_command_line_puts_large_files_in_parts() {
     );
 }
 
-/// A second gateway beside the cluster's, on a port of its own; ended when dropped.
-async fn second_gateway(cluster: &Cluster) -> anyhow::Result<(Child, Client)> {
-    let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let mut command = cluster.stack.command("gateway", ["run"])?;
-    command.env("HIGHWATER_LISTEN", free.to_string()).stdout(Stdio::null()).stderr(Stdio::null());
-    let child = command.kill_on_drop(true).spawn()?;
-    Ok((child, eventually("the second gateway answers", async || Client::connect(free).await).await))
-}
-
 #[test]
 fn another_gateway_takes_an_upload_over() {
     run(
         |b| b,
         async |cluster| {
             let mut client = cluster.client().await?;
-            let (mut second, mut other) = second_gateway(cluster).await?;
+            let (mut second, other) = cluster.second_gateway().await?;
+            let mut other = Client::connect(other).await?;
             let start_upload_response::Outcome::Session(begun) = start(&mut client, about("big")).await? else {
                 anyhow::bail!("no session");
             };
@@ -191,7 +181,16 @@ fn another_gateway_takes_an_upload_over() {
 
 #[test]
 fn an_upload_that_is_not_finished_ends_by_itself() {
-    let short = |b: Builder| b.env("gateway", "HIGHWATER_NATS__UPLOAD_TTL", "3s");
+    let short = |b: Builder| {
+        [
+            ("HIGHWATER_NATS__UPLOAD_TTL", "5s"),
+            ("HIGHWATER_LIMITS__UPLOAD_TIMEOUT", "5s"),
+            ("HIGHWATER_WATCH__SWEEP_AGE", "6s"),
+            ("HIGHWATER_WATCH__SWEEP_INTERVAL", "200ms"),
+        ]
+        .into_iter()
+        .fold(b, |b, (key, value)| b.env("gateway", key, value))
+    };
     run(short, async |cluster| {
         let mut client = cluster.client().await?;
         let start_upload_response::Outcome::Session(begun) = start(&mut client, about("big")).await? else {
@@ -199,6 +198,7 @@ fn an_upload_that_is_not_finished_ends_by_itself() {
         };
         let id = begun.upload_id;
         part(&mut client, &id, 0, 8 * MIB).await?;
+        ensure!(!s3::unfinished(cluster).await?.is_empty(), "no part is on any node");
         eventually("the upload has expired", async || {
             let outcome = session(&mut client, &id).await;
             ensure!(outcome.as_ref().is_err_and(|status| reason_of(status) == "upload_not_found"), "{outcome:?}");
@@ -208,6 +208,12 @@ fn an_upload_that_is_not_finished_ends_by_itself() {
         assert_eq!(reason_of(&part(&mut client, &id, 8 * MIB, 1).await.unwrap_err()), "upload_not_found");
         assert_eq!(reason_of(&finish(&mut client, &id).await.unwrap_err()), "upload_not_found");
         assert_eq!(client.ls("").await?, Vec::<String>::new());
+        eventually("its parts have left the node", async || {
+            let left = s3::unfinished(cluster).await?;
+            ensure!(left.is_empty(), "{left:?}");
+            anyhow::Ok(())
+        })
+        .await;
         Ok(())
     });
 }

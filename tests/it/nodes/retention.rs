@@ -1,38 +1,33 @@
 //! The end of content: pruned by retention, condemned when nothing names it, erased on every node, and never too early.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
-
 use anyhow::{Context as _, ensure};
 use compose::Builder;
 use proto::BlobId;
 use proto::v1::{self, OnConflict, Outcome, UploadMetadata};
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
-use runtime::config::Environment;
-use tests::{Client, Cluster, Content, chunks, eventually, metadata, reason_of, run};
-use tonic::{Code, Status};
+use tests::{Client, Content, chunks, eventually, metadata, reason_of, run};
+use tonic::Status;
 
+use super::under_fire::End;
 use crate::s3;
 
 /// A cluster that erases at once what nothing names.
-fn hasty(builder: Builder) -> Builder {
+pub fn hasty(builder: Builder) -> Builder {
     builder
         .env("gateway", "HIGHWATER_LIMITS__ERASE_GRACE", "1ms")
         .env("gateway", "HIGHWATER_DUTIES__ERASE_INTERVAL", "50ms")
         .env("replicator", "HIGHWATER_REPLICATOR__ERASE_GRACE", "1ms")
 }
 
-const fn keep(versions: Option<u32>, days: Option<u32>) -> v1::Retention {
+pub const fn keep(versions: Option<u32>, days: Option<u32>) -> v1::Retention {
     v1::Retention { keep_versions: versions, keep_days: days }
 }
 
-async fn set(client: &mut Client, retention: v1::Retention) -> Result<(), Status> {
+pub async fn set(client: &mut Client, retention: v1::Retention) -> Result<(), Status> {
     let retention = Some(retention);
     client.files.set_retention(v1::SetRetentionRequest { retention, ..Default::default() }).await.map(drop)
 }
 
-async fn prune(client: &mut Client, dry_run: bool) -> Result<v1::PruneResponse, Status> {
+pub async fn prune(client: &mut Client, dry_run: bool) -> Result<v1::PruneResponse, Status> {
     let request = v1::PruneRequest { dry_run, ..Default::default() };
     Ok(client.files.prune(request).await?.into_inner())
 }
@@ -86,8 +81,8 @@ fn what_retention_gives_up_is_named_first_then_pruned_then_erased_everywhere() {
         assert_eq!(reason_of(&client.undelete_file(&gone.file_id).await.unwrap_err()), "version_pruned");
         assert_eq!(client.download(read(&new.version_id)).await?.1, Content::new(2, 1000).bytes());
         eventually("every erasure is confirmed", async || {
-            let states = states(cluster).await?;
-            ensure!(states.erased.len() == 2 && states.open == 0, "{states:?}");
+            let end = End::read(cluster).await?;
+            ensure!(end.erased().len() == 2 && end.open() == 0, "{end:?}");
             anyhow::Ok(())
         })
         .await;
@@ -168,185 +163,4 @@ fn a_node_that_was_away_erases_when_it_is_back() {
         assert_eq!(client.get("f").await?, Content::new(2, 1000).bytes());
         cluster.verify().await
     });
-}
-
-/// How far the blobs of the catalog are.
-#[derive(Debug, Default)]
-struct States {
-    live: BTreeSet<String>,
-    erased: BTreeSet<String>,
-    /// Condemned, or being erased.
-    open: u64,
-}
-
-async fn states(cluster: &Cluster) -> anyhow::Result<States> {
-    let pool = sqlx::PgPool::connect(&cluster.stack.database_url()?).await?;
-    let generation: i32 = sqlx::query_scalar("SELECT generation FROM highwater.active").fetch_one(&pool).await?;
-    let query = format!("SELECT blob_id, state FROM highwater_g{generation}.blobs");
-    let rows: Vec<(uuid::Uuid, String)> = sqlx::query_as(sqlx::AssertSqlSafe(query)).fetch_all(&pool).await?;
-    pool.close().await;
-    let mut states = States::default();
-    for (blob_id, state) in rows {
-        match state.as_str() {
-            "live" => states.live.insert(blob_id.to_string()),
-            "erased" => states.erased.insert(blob_id.to_string()),
-            _ => {
-                states.open += 1;
-                true
-            }
-        };
-    }
-    Ok(states)
-}
-
-/// Rounds of each of the clients; few contents, so that instant uploads meet content that is about to go.
-const ROUNDS: u64 = 60;
-const CONTENTS: u64 = 6;
-
-/// How often the gateway is killed.
-const KILLS: usize = 5;
-
-/// What else happens meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meanwhile {
-    Nothing,
-    /// The gateway is killed in the middle of its answers, so that changes are asked for again; and a node does not
-    /// answer, so that copies and erasures wait between attempts.
-    Faults,
-}
-
-#[test]
-fn erasure_under_fire_takes_nothing_that_is_named() {
-    under_fire(Meanwhile::Nothing);
-}
-
-#[test]
-fn erasure_under_fire_with_lost_answers_and_copies_in_backoff() {
-    under_fire(Meanwhile::Faults);
-}
-
-fn under_fire(meanwhile: Meanwhile) {
-    run(hasty, async |cluster| {
-        let seed = Environment::process().var("HIGHWATER_TEST_SEED").map_or(Ok(rand::random::<u64>()), str::parse)?;
-        println!("seed {seed}");
-        set(&mut cluster.client().await?, keep(Some(1), None)).await?;
-        let gateway = cluster.stack.gateway_addr()?;
-        let fires = futures::future::try_join_all((0..4).map(|n| fire(gateway, seed.wrapping_add(n))));
-        let faults = async {
-            if meanwhile == Meanwhile::Faults {
-                // Bounded, so that a slow machine is not busy with starting alone.
-                for _ in 0..KILLS {
-                    cluster.stack.pause("node-c").await?;
-                    cluster.stack.kill("gateway").await?;
-                    cluster.stack.start("gateway").await?;
-                    cluster.stack.resume("node-c").await?;
-                    answered(gateway, async |mut client: Client| client.status().await).await??;
-                }
-            }
-            std::future::pending::<anyhow::Result<()>>().await
-        };
-        let janitor = async {
-            loop {
-                answered(gateway, async |mut janitor: Client| prune(&mut janitor, false).await).await??;
-            }
-        };
-        let ended: anyhow::Result<()> = tokio::select! {
-            ended = fires => ended.map(drop),
-            failed = janitor => failed,
-            failed = faults => failed,
-        };
-        ended?;
-        // Whatever the faults were in the middle of.
-        if meanwhile == Meanwhile::Faults {
-            cluster.stack.resume("node-c").await.ok();
-            cluster.stack.start("gateway").await.ok();
-        }
-        let mut client = eventually("the gateway answers", async || cluster.client().await).await;
-        answered(gateway, async |mut janitor: Client| prune(&mut janitor, false).await).await??;
-        cluster.settle().await;
-        let states = eventually("every erasure is confirmed", async || {
-            let states = states(cluster).await?;
-            ensure!(states.open == 0, "{} blobs are on their way", states.open);
-            anyhow::Ok(states)
-        })
-        .await;
-        cluster.settle().await;
-        println!("{} live, {} erased", states.live.len(), states.erased.len());
-        named_is_readable(&mut client).await?;
-        for blob in s3::blobs(cluster).await? {
-            let id = blob.rsplit('/').next().context("no key")?.trim_end_matches(".parts");
-            ensure!(states.live.contains(id), "{blob} is not named by anything");
-        }
-        cluster.verify().await
-    });
-}
-
-/// Every version that is not pruned has its bytes.
-async fn named_is_readable(client: &mut Client) -> anyhow::Result<()> {
-    for path in client.ls("").await? {
-        for version in client.versions(&path).await? {
-            if version.blob_id.is_empty() || version.pruned {
-                continue;
-            }
-            let request = v1::DownloadRequest {
-                path: path.clone(),
-                version_id: version.version_id.clone(),
-                ..Default::default()
-            };
-            let (_, bytes) = client.download(request).await.with_context(|| format!("{path}: {version:?}"))?;
-            ensure!(bytes.len() as u64 == version.size_bytes, "{path}: {version:?}");
-        }
-    }
-    Ok(())
-}
-
-/// Asks until there is an answer: a gateway that is away, or went away before it answered, is asked again.
-async fn answered<T>(
-    gateway: SocketAddr,
-    ask: impl AsyncFn(Client) -> Result<T, Status>,
-) -> anyhow::Result<Result<T, Status>> {
-    let answer = eventually("the gateway answers", async || {
-        let outcome = ask(Client::connect(gateway).await?).await;
-        match outcome {
-            Err(status) if matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled) => {
-                Err(anyhow::Error::new(status))
-            }
-            outcome => anyhow::Ok(outcome),
-        }
-    });
-    Ok(answer.await)
-}
-
-async fn fire(gateway: SocketAddr, seed: u64) -> anyhow::Result<()> {
-    let mut random = StdRng::seed_from_u64(seed);
-    for round in 0..ROUNDS {
-        let (kind, version) = (random.random_range(0..8), random.random_range(0..usize::MAX));
-        let [path, to] = [0, 1].map(|_| format!("f{}", random.random_range(0..3)));
-        let content = Content::new(random.random_range(0..CONTENTS), 20_000);
-        let declared = kind >= 2;
-        let about = UploadMetadata {
-            path: path.clone(),
-            request_id: format!("{seed}-{round}"),
-            size_bytes: declared.then_some(content.size),
-            sha256: declared.then(|| content.sha256().as_bytes().to_vec().into()),
-            ..Default::default()
-        };
-        let outcome = answered(gateway, async |mut client: Client| match kind {
-            0..=4 => client.upload(about.clone(), chunks(content)).await.map(drop),
-            5 => {
-                let versions = client.versions(&path).await?;
-                client.restore(&path, &versions[version % versions.len()].version_id).await.map(drop)
-            }
-            6 => client.cp(&path, &to, OnConflict::Overwrite).await.map(drop),
-            _ => match client.delete(&path).await? {
-                // The path names another file by now.
-                receipt if receipt.outcome() == Outcome::Rejected => Ok(()),
-                receipt => client.undelete_file(&receipt.file_id).await.map(drop),
-            },
-        });
-        if let Err(status) = outcome.await? {
-            ensure!(status.code() == Code::NotFound, "{}: {status:?}", reason_of(&status));
-        }
-    }
-    Ok(())
 }

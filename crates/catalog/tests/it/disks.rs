@@ -1,8 +1,9 @@
-//! A journal by hand: disks that are lost, nodes that leave, copies and objects that are not as they should be.
+//! A journal by hand: disks that are lost, nodes that leave, copies and objects that are not as they should be, and fewer
+//! copies than nodes.
 
 use proto::{
-    BlobCondemned, BlobId, Fact, MarkerId, NodeRetired, NodeWiped, OnConflict, Orphan, ReplicaLost,
-    ReplicationRedriven, Sha256Digest, WantedCopy,
+    BlobCondemned, BlobId, Fact, FileUploaded, MarkerId, NodeRetired, NodeRule, NodeWiped, OnConflict, Orphan,
+    Placement, PlacementChanged, ReplicaLost, ReplicationRedriven, Sha256Digest, WantedCopy,
 };
 use uuid::Uuid;
 
@@ -26,6 +27,22 @@ impl Journal {
 
     fn redrive(&mut self, name: &str, replicas: Vec<WantedCopy>) {
         self.publish(Fact::ReplicationRedriven(ReplicationRedriven { node: node(name), replicas }));
+    }
+
+    /// On so many nodes, of which node-a takes three times as much as the others.
+    pub(crate) fn place(&mut self, copies: u32) {
+        let rule = NodeRule { weight: 3.try_into().unwrap(), zone: Some("north".parse().unwrap()) };
+        let placement = Placement { copies: copies.try_into().ok(), nodes: [(node("node-a"), rule)].into() };
+        self.publish(Fact::PlacementChanged(PlacementChanged { placement }));
+    }
+
+    /// An upload to node-a that shall be on these nodes.
+    pub(crate) fn upload_to(&mut self, path: &str, targets: &[&str]) -> BlobId {
+        self.upload(path, 70);
+        let blob_id = BlobId::new(marker(&format!("placed {}", self.n())).uuid());
+        let targets = Some(targets.iter().map(|name| node(name)).collect());
+        self.publish(Fact::FileUploaded(FileUploaded { blob_id, targets, ..self.last_upload() }));
+        blob_id
     }
 
     fn found(&mut self, name: &str) -> BlobId {
@@ -84,7 +101,7 @@ pub(crate) fn disks(journal: &mut Journal) {
     journal.lost("node-nowhere", vec![a.clone()]);
     journal.redrive("node-a", vec![a.clone()]);
     journal.redrive("node-f", vec![b]);
-    journal.redrive("node-d", vec![WantedCopy { blob_id: BlobId::new(Uuid::nil()), ..a }]);
+    journal.redrive("node-d", vec![WantedCopy { blob_id: BlobId::new(Uuid::nil()), ..a.clone() }]);
 
     let orphan = journal.found("node-b");
     journal.found("node-nowhere");
@@ -94,4 +111,10 @@ pub(crate) fn disks(journal: &mut Journal) {
     journal.retire("node-f");
     journal.retire("node-f");
     journal.upload("disks/after", 60);
+
+    journal.place(2);
+    journal.place(2);
+    let placed = journal.upload_to("disks/placed", &["node-b", "node-nowhere"]);
+    journal.join("node-g");
+    journal.redrive("node-g", vec![WantedCopy { blob_id: placed, ..a }]);
 }

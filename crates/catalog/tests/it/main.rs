@@ -21,6 +21,7 @@ mod migrating;
 mod operating;
 mod outages;
 mod past;
+mod placing;
 mod reading;
 mod retaining;
 mod rows;

@@ -82,6 +82,11 @@ fn tables(store: &Store) -> Vec<(&'static str, Vec<String>)> {
                 })
                 .collect(),
         ),
+        ("seq, rules->'copies', rules->'nodes'->'node-a'->'weight' FROM placement", {
+            let (seq, placement) = (store.placement.seq, &store.placement.placement);
+            let weight = placement.nodes.values().next().map(|rule| rule.weight.get());
+            vec![row![seq, Maybe(placement.copies), Maybe(weight)]]
+        }),
         ("node, marker_id, joined_seq, marker_seq FROM nodes", {
             store.nodes.values().map(|r| row![r.node, r.marker_id, r.joined_seq, r.marker_seq]).collect()
         }),
