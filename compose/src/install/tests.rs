@@ -191,12 +191,14 @@ fn a_sudo_that_refuses_ends_it_with_the_command_and_its_words() {
 
 #[test]
 fn where_nothing_can_be_run_one_line_says_what_to_do() {
-    let cases = [
-        (System::with(&[("go", GO)]), "package manager"),
-        (System::with(&[("go", GO), ("brew", "")]), "brew install postgresql@17"),
-        (System::debian(&[("go", GO), ("apt-get", APT_GET)]), "as root"),
+    // One after the other: each holds the lock on making scripts.
+    let cases: [(fn() -> System, &str); 3] = [
+        (|| System::with(&[("go", GO)]), "package manager"),
+        (|| System::with(&[("go", GO), ("brew", "")]), "brew install postgresql@17"),
+        (|| System::debian(&[("go", GO), ("apt-get", APT_GET)]), "as root"),
     ];
-    for (system, words) in cases {
+    for (make, words) in cases {
+        let system = make();
         let refused = line(system.ensure(USER, NodeKind::Embedded, &[], Install::Yes));
         assert!(refused.contains(words), "{refused}");
         assert!(!system.dir.path().join(".cache/highwater/bin/nats-server").exists(), "nothing is half done");

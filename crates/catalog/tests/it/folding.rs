@@ -53,7 +53,7 @@ async fn what_was_saved_is_read() {
     assert!(version.blob.slices_sha256.is_some());
     let states: Vec<_> = version.replicas.iter().map(|r| (r.node.as_str(), r.state)).collect();
     let pending = Some(ReplicaState::Pending);
-    let others = ["node-b", "node-c", "node-d", "node-e"].map(|node| (node, pending));
+    let others = ["node-b", "node-c", "node-d", "node-e", "node-g"].map(|node| (node, pending));
     assert_eq!(states, [&[("node-a", Some(ReplicaState::Stored))][..], &others].concat());
     assert_eq!(reader.replicas(blob).await.unwrap(), version.replicas);
 }
