@@ -116,7 +116,8 @@ impl Node {
                 return false;
             }
         }
-        self.takes(&stand_in(blob).key()).await
+        // A node that is not even read from is in trouble itself; and what is written to it might stay there.
+        self.list("blobs/", None, 1).await.is_ok() && self.takes(&stand_in(blob).key()).await
     }
 
     /// Whether an object can be written, seen and deleted.
