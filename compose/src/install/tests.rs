@@ -192,7 +192,8 @@ fn a_sudo_that_refuses_ends_it_with_the_command_and_its_words() {
 #[test]
 fn where_nothing_can_be_run_one_line_says_what_to_do() {
     // One after the other: each holds the lock on making scripts.
-    let cases: [(fn() -> System, &str); 3] = [
+    type Make = fn() -> System;
+    let cases: [(Make, &str); 3] = [
         (|| System::with(&[("go", GO)]), "package manager"),
         (|| System::with(&[("go", GO), ("brew", "")]), "brew install postgresql@17"),
         (|| System::debian(&[("go", GO), ("apt-get", APT_GET)]), "as root"),

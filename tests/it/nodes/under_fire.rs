@@ -51,12 +51,12 @@ struct Fire<'a> {
 
 #[test]
 fn erasure_under_fire_takes_nothing_that_is_named() {
-    run(hasty, async |cluster| under_fire(cluster, Meanwhile::Nothing).await);
+    run(hasty, async |cluster| Box::pin(under_fire(cluster, Meanwhile::Nothing)).await);
 }
 
 #[test]
 fn erasure_under_fire_with_lost_answers_copies_in_backoff_and_redeliveries() {
-    run(|b| faults::restless(hasty(b)), async |cluster| under_fire(cluster, Meanwhile::Faults).await);
+    run(|b| faults::restless(hasty(b)), async |cluster| Box::pin(under_fire(cluster, Meanwhile::Faults)).await);
 }
 
 async fn under_fire(cluster: &Cluster, meanwhile: Meanwhile) -> anyhow::Result<()> {

@@ -102,8 +102,7 @@ fn replicas(world: &World) {
             BlobState::Live if is_everywhere => {
                 assert_eq!(of_blob.len(), store.nodes.len(), "{blob:?} is placed on each node");
             }
-            BlobState::Live => {}
-            BlobState::Condemned => {}
+            BlobState::Live | BlobState::Condemned => {}
             BlobState::Erasing => {
                 assert!(all(&[ReplicaState::Erasing, ReplicaState::Erased]), "{of_blob:?}");
                 assert!(!all(&[ReplicaState::Erased]), "{of_blob:?}");

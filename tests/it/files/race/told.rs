@@ -74,7 +74,7 @@ pub(super) fn follow(
         if matches!(event.fact, Fact::SpaceCreated(_)) {
             continue;
         }
-        let request_id = event.request_id.as_ref().map(|id| id.as_str()).unwrap_or_default();
+        let request_id = event.request_id.as_ref().map(proto::RequestId::as_str).unwrap_or_default();
         let asked = by_request.remove(request_id).with_context(|| format!("nobody, or twice: {event:?}"))?;
         asked.operation.is_said_by(&event.fact)?;
         ensure!(event.id == asked.operation.event_id(space_id), "{event:?} of {asked:?}");

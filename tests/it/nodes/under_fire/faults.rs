@@ -68,9 +68,9 @@ pub(super) async fn happen(fire: &Fire<'_>, proxies: &[Vec<Proxy>]) -> anyhow::R
         stack.kill("gateway").await?;
         stack.kill("replicator-2").await?;
         if is_frozen {
-            stack.pause("replicator-1").await?
+            stack.pause("replicator-1").await?;
         } else {
-            stack.kill("replicator-1").await?
+            stack.kill("replicator-1").await?;
         }
         stack.start("gateway").await?;
         stack.start("replicator-2").await?;
@@ -88,7 +88,9 @@ pub(super) async fn happen(fire: &Fire<'_>, proxies: &[Vec<Proxy>]) -> anyhow::R
         stack.resume("replicator-1").await?;
         let refused: usize = of_node.iter().map(|proxy| proxy.hits()).sum();
         fire.refused.fetch_add(refused as u64, Ordering::Relaxed);
-        of_node.iter().for_each(|proxy| proxy.clear());
+        for proxy in &of_node {
+            proxy.clear();
+        }
         answered(fire, async |mut client: Client| client.status().await).await??;
     }
     Ok(())
