@@ -13,7 +13,7 @@ use sqlx::postgres::PgConnectOptions;
 pub struct Config {
     /// `postgres://user:password@host:port/database`. The database must exist; `projector migrate` fills it.
     pub url: SecretString,
-    /// Connections that a reader opens for reading; two more are for watching the checkpoint.
+    /// Connections that a reader opens for reading, and keeps; two more are for watching the checkpoint.
     #[serde(default = "default_max_connections")]
     pub max_connections: u32,
     /// Longest wait for connecting, and for a connection of the pool to become free.

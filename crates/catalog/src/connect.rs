@@ -14,17 +14,16 @@ pub(crate) const SHARED_SCHEMA: &str = "highwater";
 /// Prepared statements kept by each connection; there are fewer in this crate.
 const STATEMENT_CACHE: usize = 128;
 
-/// How long idle connections of a pool are kept.
-const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
-
-/// A pool for reading one generation. Connects when first used.
+/// A pool for reading one generation. All its connections are made at once, in a task, and kept: for its password sqlx
+/// computes 4,096 rounds of SCRAM and lets the other tasks go on after every fifth (`sasl.rs` of sqlx-postgres), so that in a
+/// process that is busy with uploads a connection takes longer to make than anybody waits for it.
 pub(crate) fn reading_pool(config: &Config, generation: Generation) -> Result<PgPool, Error> {
     let options = options(config, &generation.schema(), Some(config.read_timeout), Use::Rows)?;
     let pool = PgPoolOptions::new()
         .max_connections(config.max_connections)
-        .min_connections(0)
+        .min_connections(config.max_connections)
         .acquire_timeout(config.acquire_timeout)
-        .idle_timeout(IDLE_TIMEOUT)
+        .idle_timeout(None)
         .max_lifetime(None)
         // A round trip for each read saved: the watch drops the whole pool when Postgres was away, and a single
         // connection that died is noticed by the read itself, which starts over.

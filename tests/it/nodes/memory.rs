@@ -67,9 +67,7 @@ async fn upload_in_two_halves(
 #[test]
 fn sixteen_uploads_in_their_middle_fit_in_256_mib() {
     run(
-        // Sixteen streams at full speed keep a development build so busy that its connections to Postgres come about late;
-        // and this is about memory.
-        |b| b.replicators(0).env("gateway", "HIGHWATER_DATABASE__ACQUIRE_TIMEOUT", "2m"),
+        |b| b.replicators(0),
         async |cluster| {
             let content = Content::new(16, 256 * MIB);
             let (half, mut halves) = mpsc::channel(16);
