@@ -11,6 +11,7 @@ use bytes::Bytes;
 use proto::BlobId;
 
 use crate::breaker::Kind;
+use crate::list::STAND_IN;
 use crate::{Error, Node, NodeFault};
 
 /// So many blobs are remembered; past that all are counted anew.
@@ -18,6 +19,8 @@ const MAX_REMEMBERED: usize = 4096;
 /// So many other objects are tried before a node counts as unable to give any.
 const OTHERS: usize = 3;
 const CONTENT: &[u8] = b"highwater";
+/// Tells whether a node takes objects at all.
+const WRITE_KEY: &str = "highwater-probe/write";
 
 /// How often in a row a node failed at a blob while it served others.
 #[derive(Debug, Default)]
@@ -57,7 +60,7 @@ impl Node {
         let Error::Node { fault, reason, .. } = &error else { return error };
         let is_blobs = match (fault, kind) {
             (NodeFault::Full | NodeFault::WrongMarker, _) => false,
-            (NodeFault::Denied, Kind::Write) => self.takes(&format!("highwater-probe/write-{blob}")).await,
+            (NodeFault::Denied, Kind::Write) => self.takes(WRITE_KEY).await,
             (NodeFault::Denied | NodeFault::Broken | NodeFault::Unreachable, _) => {
                 self.serves_others(blob, kind, reason).await && self.key_faults().note(blob) >= self.config().key_faults
             }
@@ -117,7 +120,7 @@ impl Node {
             }
         }
         // A node that is not even read from is in trouble itself; and what is written to it might stay there.
-        self.list("blobs/", None, 1).await.is_ok() && self.takes(&stand_in(blob).key()).await
+        self.list("blobs/", None, 1).await.is_ok() && self.takes(&stand_in(blob)).await
     }
 
     /// Whether an object can be written, seen and deleted.
@@ -127,15 +130,19 @@ impl Node {
 
     /// Fails when the node takes no objects: it is full, or its bucket may only be read.
     pub async fn check_writes(&self) -> Result<(), Error> {
-        let now = self.clock().now().unix_timestamp_nanos();
-        self.try_writing(&format!("highwater-probe/{now}-{}-writes", std::process::id())).await
+        self.try_writing(WRITE_KEY).await
     }
 
+    /// The keys are few and always the same, so that what a process leaves behind that is killed in between does not add up.
     async fn try_writing(&self, key: &str) -> Result<(), Error> {
         self.put(key, Bytes::from_static(CONTENT)).await?;
         let seen = self.read_through(key, None).await;
         self.delete(key).await?;
-        seen
+        match seen {
+            // Another process has tried the same at the same time, and deleted it first.
+            Err(Error::NotFound { .. }) => Ok(()),
+            seen => seen,
+        }
     }
 
     /// Reads the first bytes of an object.
@@ -150,12 +157,11 @@ impl Node {
     }
 }
 
-/// The id of a blob that never was: our own ids are all of version 7.
-fn stand_in(blob: BlobId) -> BlobId {
-    const VERSION_AT: usize = 14;
-    let mut text = blob.to_string();
-    text.replace_range(VERSION_AT..=VERSION_AT, "8");
-    text.parse().expect("another version makes another id")
+/// An object in the folder of a blob that is no blob.
+fn stand_in(blob: BlobId) -> String {
+    let key = blob.key();
+    let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
+    format!("{folder}/{STAND_IN}")
 }
 
 #[cfg(test)]
@@ -163,6 +169,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::ObjectKey;
 
     #[test]
     fn faults_are_counted_by_blob_and_have_an_end() {
@@ -179,6 +186,7 @@ mod tests {
     #[test]
     fn a_stand_in_is_in_the_same_folder_and_another_one() {
         let blob: BlobId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
-        assert_eq!(stand_in(blob).key(), "blobs/57/01890a5d-ac96-874b-bcce-b302099a8057");
+        assert_eq!(stand_in(blob), "blobs/57/highwater-probe");
+        assert_eq!(ObjectKey::parse(&stand_in(blob)), ObjectKey::Own);
     }
 }

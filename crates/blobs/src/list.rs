@@ -8,6 +8,8 @@ use crate::{Error, Listed, MARKER_KEY, Node, NodeFault, Page};
 
 /// What the keys of [`crate::probe`] begin with.
 const PROBES: &str = "highwater-probe/";
+/// The name of an object that tells whether a node takes others than one that it refuses, in the folder of that one.
+pub(crate) const STAND_IN: &str = "highwater-probe";
 
 /// What a key in a bucket stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,9 @@ impl ObjectKey {
             return Self::Own;
         }
         let name = key.rsplit('/').next().unwrap_or_default();
+        if name == STAND_IN {
+            return if is_in_folder(key) { Self::Own } else { Self::Foreign };
+        }
         let Ok(blob) = name.strip_suffix(".parts").unwrap_or(name).parse::<BlobId>() else { return Self::Foreign };
         let known = [
             (blob.key(), Self::Blob(blob)),
@@ -41,6 +46,13 @@ impl ObjectKey {
         ];
         known.into_iter().find(|(own, _)| own == key).map_or(Self::Foreign, |(_, kind)| kind)
     }
+}
+
+/// Whether a key is in a folder of blobs.
+fn is_in_folder(key: &str) -> bool {
+    let folder = key.strip_prefix("blobs/").and_then(|rest| rest.split_once('/')).map(|(folder, _)| folder);
+    folder.is_some_and(|name| name.len() == 2 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+        && key.matches('/').count() == 2
 }
 
 // === impl Node ===
@@ -79,9 +91,13 @@ mod tests {
         assert_eq!(ObjectKey::parse(&blob.erased_key()), ObjectKey::Tombstone(blob));
         assert_eq!(ObjectKey::parse(MARKER_KEY), ObjectKey::Own);
         assert_eq!(ObjectKey::parse("highwater-probe/x"), ObjectKey::Own);
+        assert_eq!(ObjectKey::parse("blobs/57/highwater-probe"), ObjectKey::Own);
         let foreign = [
             String::new(),
             "readme.txt".to_owned(),
+            "blobs/highwater-probe".to_owned(),
+            "blobs/5g/highwater-probe".to_owned(),
+            "blobs/57/00/highwater-probe".to_owned(),
             format!("blobs/00/{blob}"),
             format!("blobs/{blob}"),
             format!("x/{}", blob.key()),

@@ -22,7 +22,8 @@ const REFUSALS: [(&str, u16, &str); 2] = [("blobs/", 403, "AccessDenied"), ("", 
 pub(super) fn restless(builder: compose::Builder) -> compose::Builder {
     let builder = ["gateway", "replicator", "projector"]
         .into_iter()
-        .fold(builder.replicators(0), |b, service| b.env(service, "HIGHWATER_NATS__ACK_WAIT", "1s"));
+        .fold(builder.replicators(0), |b, service| b.env(service, "HIGHWATER_NATS__ACK_WAIT", "1s"))
+        .env("gateway", "HIGHWATER_LIMITS__ORPHAN_GRACE", "5s");
     let settings = [
         ("HIGHWATER_REPLICATOR__PARK_AFTER", "10000"),
         ("HIGHWATER_REPLICATOR__RETRY__FIRST_DELAY", "50ms"),
