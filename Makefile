@@ -24,7 +24,7 @@ help:
 	@echo "make test-nodes  the tests that depend on the S3 nodes, on real MinIO"
 	@echo "make lint        formatting, clippy, documentation, the catalog's queries; all warnings are errors"
 	@echo "make deny        licences, sources and banned crates (installs cargo-deny when it is missing)"
-	@echo "make bench       measure a release build beside its peers"
+	@echo "make bench       measure a release build beside its peers (installs rclone and mc)"
 	@echo "make soak        the kill test with 200 kills"
 
 build:
@@ -62,7 +62,7 @@ deny:
 
 bench:
 	$(CARGO) build --workspace --bins --release
-	NODES=minio "$(RELEASE_BIN)/compose" install
+	NODES=minio "$(RELEASE_BIN)/compose" install --peers
 	PATH="$$("$(RELEASE_BIN)/compose" path):$$PATH" NODES=minio $(CARGO) bench --workspace --bench bench
 
 soak: build-tests

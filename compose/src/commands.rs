@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use runtime::program::EXIT_USAGE;
 
 use crate::control::Request;
+use crate::peers::Peer;
 use crate::{Install, NodeKind, Progress};
 
 mod postgres;
@@ -69,7 +70,13 @@ enum Command {
     /// Show the whole story on data and ports of its own, then stop
     Demo(crate::demo::Options),
     /// Install the servers that are missing, after saying how
-    Install(Installation),
+    Install {
+        #[command(flatten)]
+        installation: Installation,
+        /// Install the programs too that `make bench` measures beside Highwater; it goes on without those it cannot have
+        #[arg(long)]
+        peers: bool,
+    },
     /// Print the folders of the servers' programs, to be put before PATH
     Path,
     /// Run a command with DATABASE_URL naming an empty database of a Postgres that lives as long as the command
@@ -124,7 +131,7 @@ async fn run(arguments: Arguments) -> ExitCode {
         Command::Reset => up::reset(&root).await,
         Command::Ps { json } => table::ps(&root, json).await,
         Command::Logs { name, lines, follow } => table::logs(&root, &name, lines, follow).await,
-        Command::Install(options) => install(&options),
+        Command::Install { installation, peers } => install(&installation, peers),
         Command::Path => path(),
         Command::Stop { name } => ask(&root, Request::Stop { name }).await,
         Command::Start { name } => ask(&root, Request::Start { name }).await,
@@ -143,13 +150,18 @@ async fn ask(root: &Path, request: Request) -> anyhow::Result<()> {
     crate::control::ask(root, &request).await.map(|_| ())
 }
 
-fn install(options: &Installation) -> anyhow::Result<()> {
+fn install(options: &Installation, with_peers: bool) -> anyhow::Result<()> {
     let programs = crate::programs::Programs::new(&runtime::config::Environment::process());
-    crate::install::ensure(&programs, options.nodes, options.install, &Progress::stderr())?;
+    let progress = Progress::stderr();
+    crate::install::ensure(&programs, options.nodes, options.install, &progress)?;
     let minio = programs.minio().filter(|_| options.nodes != NodeKind::Embedded);
-    let found = [programs.nats_server(), programs.postgres(None).map(|bin| bin.join("postgres")), minio];
+    let mut found = vec![programs.nats_server(), programs.postgres(None).map(|bin| bin.join("postgres")), minio];
+    if with_peers {
+        crate::peers::ensure(&programs, options.install, &progress);
+        found.extend(Peer::ALL.map(|peer| peer.find(&programs)));
+    }
     for program in found.iter().flatten() {
-        Progress::stderr().say(format!("found {}", program.display()));
+        progress.say(format!("found {}", program.display()));
     }
     Ok(())
 }

@@ -104,7 +104,7 @@ pub(crate) fn ensure(
     }
 }
 
-fn by_go(programs: &Programs, name: &'static str, package: &str, what: &str) -> Need {
+pub(crate) fn by_go(programs: &Programs, name: &'static str, package: &str, what: &str) -> Need {
     let go = programs.on_path("go");
     let commands = match go {
         Some(_) => vec![words(&["go", "install", package])],
@@ -156,7 +156,8 @@ fn postgres(programs: &Programs) -> Need {
     need(if std::io::stdin().is_terminal() { apt(&["sudo"]) } else { apt(&["sudo", "-n"]) }, "")
 }
 
-fn run(programs: &Programs, need: &Need, progress: &Progress) -> anyhow::Result<()> {
+/// Runs what installs it. Under [`lock`].
+pub(crate) fn run(programs: &Programs, need: &Need, progress: &Progress) -> anyhow::Result<()> {
     let log = programs.cache().join("install.log");
     let fresh = programs.cache().join("bin/new");
     for command in &need.commands {
@@ -197,7 +198,8 @@ fn run(programs: &Programs, need: &Need, progress: &Progress) -> anyhow::Result<
     Ok(())
 }
 
-fn lock(cache: &Path, progress: &Progress) -> anyhow::Result<File> {
+/// Kept while something is installed: two runs at once, also from two clones, do not get into each other's way.
+pub(crate) fn lock(cache: &Path, progress: &Progress) -> anyhow::Result<File> {
     make_dir(&cache.join("bin"), 0o700)?;
     let path: PathBuf = cache.join("install.lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);

@@ -13,6 +13,7 @@ mod demo;
 mod environment;
 pub mod guard;
 mod install;
+mod peers;
 mod ports;
 mod probe;
 mod programs;
@@ -24,6 +25,7 @@ mod tree;
 
 pub use child::Exit;
 pub use install::{Install, Need};
+pub use peers::Peer;
 pub use ports::{PortPlan, holder_of};
 pub use progress::Progress;
 pub use servers::nats::options as nats_options;

@@ -64,7 +64,7 @@ impl Programs {
     }
 
     /// In order; Go is asked for its folder only when the others were not good enough.
-    fn candidates(&self, name: &str) -> impl Iterator<Item = PathBuf> {
+    pub(crate) fn candidates(&self, name: &str) -> impl Iterator<Item = PathBuf> {
         let on_path = self.path.iter().map(move |dir| dir.join(name));
         let by_go = std::iter::once_with(|| self.go_bin()).flatten().map(move |dir| dir.join(name));
         on_path.chain([self.installed(name)]).chain(by_go).filter(|file| is_program(file))

@@ -14,7 +14,7 @@ use crate::data::Data;
 use crate::ports::Ports;
 use crate::programs::Programs;
 use crate::servers::postgres::Postgres;
-use crate::{Exit, NodeEntry};
+use crate::{Exit, NodeEntry, Peer};
 
 mod builder;
 mod part;
@@ -170,6 +170,11 @@ impl Stack {
     /// One of Postgres's own programs.
     pub fn postgres_program(&self, name: &str) -> anyhow::Result<PathBuf> {
         Ok(self.postgres()?.bin.join(name))
+    }
+
+    /// A program that does the same work in another way, when it is there.
+    pub fn peer_program(&self, peer: Peer) -> Option<PathBuf> {
+        peer.find(&self.inner.programs)
     }
 
     /// From their next start on, the services know of the nodes of [`Builder::late_nodes`] too.
