@@ -29,7 +29,7 @@ help:
 	@echo "make test-nodes  the tests that depend on the S3 nodes, on real MinIO"
 	@echo "make lint        formatting, clippy, documentation, the .proto files, the catalog's queries; all warnings are errors"
 	@echo "make deny        licences, sources and banned crates (installs cargo-deny when it is missing)"
-	@echo "make bench       measure a release build beside its peers"
+	@echo "make bench       measure a release build beside its peers (installs rclone and mc)"
 	@echo "make soak        the kill test with 200 kills"
 
 build:
@@ -66,9 +66,11 @@ deny:
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny@$(DENY_VERSION) --locked --debug
 	$(CARGO) deny check bans licenses sources
 
+# What is measured beside it is left out when it cannot be had.
 bench:
 	$(CARGO) build --workspace --bins --release
 	NODES=minio "$(RELEASE_BIN)/compose" install
+	-NODES=minio "$(RELEASE_BIN)/compose" install --also rclone --also mc
 	PATH="$$("$(RELEASE_BIN)/compose" path):$$PATH" NODES=minio $(CARGO) bench --workspace --bench bench
 
 soak: build-tests

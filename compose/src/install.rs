@@ -21,6 +21,8 @@ const MINIO_PACKAGE: &str = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a
 const BUF_PACKAGE: &str = "github.com/bufbuild/buf/cmd/buf@v1.75.0";
 /// The newest that `go install` takes: later ones exclude or replace modules, which it refuses.
 const DOCKER_COMPOSE_PACKAGE: &str = "github.com/docker/compose/v2/cmd@v2.28.1";
+const RCLONE_PACKAGE: &str = "github.com/rclone/rclone@v1.76.0";
+const MC_PACKAGE: &str = "github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9";
 
 /// Whether missing programs are installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -142,6 +144,8 @@ fn missing(caller: Caller, programs: &Programs, nodes: NodeKind, tools: &[Tool])
         needs.push(match tool {
             Tool::Buf => by_go(programs, "buf", BUF_PACKAGE, "buf 1.75.0 or newer"),
             Tool::DockerCompose => by_go(programs, "docker-compose", DOCKER_COMPOSE_PACKAGE, "docker-compose 2"),
+            Tool::Rclone => by_go(programs, "rclone", RCLONE_PACKAGE, "rclone"),
+            Tool::Mc => by_go(programs, "mc", MC_PACKAGE, "mc, MinIO's client,"),
         });
     }
     needs

@@ -25,6 +25,7 @@ mod tree;
 pub use child::Exit;
 pub use install::{Install, Need};
 pub use ports::PortPlan;
+pub use programs::Tool;
 pub use progress::Progress;
 pub use servers::nats::options as nats_options;
 pub use servers::node::{NodeEntry, NodeKind};

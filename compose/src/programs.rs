@@ -20,13 +20,17 @@ const BUF_VERSION: [u32; 3] = [1, 75, 0];
 /// What Postgres's folder of programs must hold.
 const POSTGRES_PROGRAMS: [&str; 5] = ["postgres", "initdb", "createdb", "dropdb", "psql"];
 
-/// What only tests and checks use.
+/// What only tests, checks and the benchmark use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Tool {
+pub enum Tool {
     /// Checks docker-compose.yml
     DockerCompose,
     /// Checks the .proto files
     Buf,
+    /// Is measured beside the replicator
+    Rclone,
+    /// MinIO's client: is measured beside the replicator, and sets up MinIO's own replication
+    Mc,
 }
 
 /// Where programs are looked for.
@@ -90,6 +94,9 @@ impl Programs {
                 let output = Command::new(file).args(["version", "--short"]).output();
                 output.is_ok_and(|output| output.status.success() && !output.stdout.starts_with(b"1."))
             }),
+            Tool::Rclone => self.candidates("rclone").find(|file| says(file, "rclone v")),
+            // The Midnight Commander is called so, too.
+            Tool::Mc => self.candidates("mc").find(|file| says(file, "mc version ")),
         }
     }
 
@@ -171,6 +178,11 @@ fn is_new_enough(file: &Path, oldest: [u32; 3]) -> bool {
     })
 }
 
+/// Whether what a program says of its version begins like this.
+fn says(file: &Path, begin: &str) -> bool {
+    Command::new(file).arg("--version").output().is_ok_and(|output| output.stdout.starts_with(begin.as_bytes()))
+}
+
 fn is_program(file: &Path) -> bool {
     file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
@@ -210,6 +222,19 @@ fn cache_dir(env: &Environment) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_program_of_the_same_name_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir_text = dir.path().display().to_string();
+        let programs = Programs::new(&Environment::of([("PATH", dir_text.clone()), ("HOME", dir_text)]));
+        let other = ["/bin/false", "/usr/bin/false"].into_iter().find(|file| Path::new(file).exists()).unwrap();
+        for (tool, name) in [(Tool::Mc, "mc"), (Tool::Rclone, "rclone")] {
+            std::os::unix::fs::symlink(other, dir.path().join(name)).unwrap();
+            assert!(programs.on_path(name).is_some());
+            assert_eq!(programs.tool(tool), None);
+        }
+    }
 
     #[test]
     fn a_version_is_read_from_what_the_program_says() {

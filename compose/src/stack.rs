@@ -12,7 +12,7 @@ use runtime::config::Environment;
 use crate::answer::tail;
 use crate::data::Data;
 use crate::ports::Ports;
-use crate::programs::Programs;
+use crate::programs::{Programs, Tool};
 use crate::servers::postgres::Postgres;
 use crate::{Exit, NodeEntry};
 
@@ -171,6 +171,11 @@ impl Stack {
     /// One of Postgres's own programs.
     pub fn postgres_program(&self, name: &str) -> anyhow::Result<PathBuf> {
         Ok(self.postgres()?.bin.join(name))
+    }
+
+    /// A program that only tests and the benchmark use, when it is there.
+    pub fn tool(&self, tool: Tool) -> Option<PathBuf> {
+        self.inner.programs.tool(tool)
     }
 
     /// From their next start on, the services know of the nodes of [`Builder::late_nodes`] too.

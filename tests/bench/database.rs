@@ -1,9 +1,17 @@
 //! The catalog's own tables, past the reader: for what only a benchmark does.
 
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
 use proto::{MarkerId, NodeId, SpaceId};
 use sqlx::{AssertSqlSafe, PgPool};
 use tests::Cluster;
 use uuid::Uuid;
+
+/// How often it is looked whether something is so.
+const LOOK: Duration = Duration::from_millis(10);
+/// Longer than anything here takes; a bench that waits this long has failed.
+const PATIENCE: Duration = Duration::from_mins(20);
 
 /// A connection to the active generation.
 pub(crate) struct Database {
@@ -22,6 +30,36 @@ impl Database {
         let query = format!("SELECT n FROM {}.checkpoint", self.schema);
         let n: i64 = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&self.pool).await?;
         Ok(n.cast_unsigned())
+    }
+
+    /// Waits until everything up to this number of the journal is folded.
+    pub(crate) async fn reaches(&self, n: u64) -> anyhow::Result<()> {
+        let started = Instant::now();
+        while self.checkpoint().await? < n {
+            ensure!(started.elapsed() < PATIENCE, "the catalog does not reach {n}");
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// How many blobs a node lacks; from an index that holds nothing else, where the status counts whole tables.
+    pub(crate) async fn pending(&self, node: &str) -> anyhow::Result<u64> {
+        let query = format!("SELECT count(*) FROM {}.replicas WHERE state = 'pending' AND node = $1", self.schema);
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(query)).bind(node).fetch_one(&self.pool).await?;
+        Ok(count.cast_unsigned())
+    }
+
+    /// Waits until a node lacks at most so many blobs.
+    pub(crate) async fn pending_at_most(&self, node: &str, most: u64) -> anyhow::Result<()> {
+        let started = Instant::now();
+        loop {
+            let pending = self.pending(node).await?;
+            if pending <= most {
+                return Ok(());
+            }
+            ensure!(started.elapsed() < PATIENCE, "{node} still lacks {pending} blobs");
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     pub(crate) async fn main_space(&self) -> anyhow::Result<SpaceId> {

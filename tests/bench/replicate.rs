@@ -1,94 +1,170 @@
-//! Copies from node to node: the replicator beside `rclone copy`, in turns.
+//! Getting objects onto all three nodes, beside `rclone copy`, `mc mirror` and MinIO's own bucket replication, between the
+//! same nodes, in turns: copying what is there, and putting what gets replicated.
+//!
+//! Highwater's blobs are spread over the nodes and each is copied to the two others; all peers start from the first node.
+//! On one machine that is the same work.
+
+mod figures;
+mod peers;
 
 use std::time::Instant;
 
-use anyhow::{Context as _, ensure};
-use compose::NodeEntry;
+use anyhow::Context as _;
+use bytes::Bytes;
+use compose::NodeKind;
 use tests::{Cluster, Content};
-use tokio::process::Command;
+
+pub(crate) use figures::{COPIES, Figures, GOALS, OURS, PUTS, THEIRS};
 
 use crate::Load;
-use crate::direct::Direct;
-use crate::process::{cpu_seconds, nodes_cpu_seconds, peak_bytes};
-use crate::report::{cpu, mebibytes, median, rate};
+use crate::database::Database;
+use crate::follow::Follower;
+use crate::machine::at_rest;
+use crate::process::{Cpu, ended_seconds, nodes_cpu_seconds, peak_bytes};
 use crate::transfer;
+use peers::Peers;
 
-/// Measures one load: the files that `transfer` has left, and new ones for each further round. The replicator is stopped
-/// before and after.
-pub(crate) async fn measure(cluster: &Cluster, load: Load, rounds: u64, waiting: u64) -> anyhow::Result<Vec<String>> {
-    let nodes = cluster.stack.nodes();
-    let source = Direct::new(&nodes[0])?;
-    let content = Content::new(load.size + 1, load.size).bytes();
-    let has_rclone = Command::new("rclone").arg("version").output().await.is_ok_and(|output| output.status.success());
-    let (mut ours, mut theirs, mut ours_cpu, mut peak) = (vec![], vec![], vec![], 0);
-    let (mut nodes_cpu, mut nodes_cpu_theirs) = (vec![], vec![]);
-    let mut count = load.count * waiting;
-    for round in 0..rounds {
-        if round > 0 {
-            transfer::upload(cluster, load, &format!("copy/{}/{round}", load.size), &content).await?;
-            count = load.count;
+/// How many bytes are on the nodes in the end: those of a load are on three for each way of Highwater's and for MinIO's
+/// own, on two for each program that copies from the one source.
+pub(crate) fn bytes_written(load: Load, rounds: u64) -> u64 {
+    load.size * load.count * (rounds * 13 + 1)
+}
+
+/// Who gets objects onto the nodes, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    /// The replicator copies what it was stopped for.
+    Copy,
+    Rclone,
+    Mirror,
+    /// Uploads while the replicator runs.
+    Put,
+    /// Puts on a node that replicates by itself.
+    Own,
+}
+
+const WAYS: [Way; 5] = [Way::Copy, Way::Rclone, Way::Mirror, Way::Put, Way::Own];
+
+/// One way, once.
+#[derive(Debug, Clone, Default)]
+struct Sample {
+    seconds: f64,
+    /// What everything of the cluster has used. The peers use the nodes only, but the rest runs beside them.
+    cpu: Cpu,
+    /// What the copying program has used.
+    program: f64,
+    /// From the upload until the object is on all nodes.
+    lags: Vec<f64>,
+    /// The replicator's peak of memory.
+    peak: u64,
+}
+
+/// A cluster with its peers.
+pub(crate) struct Bench<'a> {
+    cluster: &'a Cluster,
+    database: Database,
+    peers: Peers,
+}
+
+// === impl Bench ===
+
+impl<'a> Bench<'a> {
+    /// The replicator is running when this begins, and stopped from then on.
+    pub(crate) async fn open(cluster: &'a Cluster, kind: NodeKind) -> anyhow::Result<Self> {
+        let database = Database::open(cluster).await?;
+        let mut follower = Follower::open(cluster).await?;
+        // What earlier measurements left for it, if anything, is done before this one.
+        cluster.client().await?.put_bytes("copies/first", "x").await?;
+        follower.complete(1).await?;
+        for node in cluster.stack.nodes() {
+            database.pending_at_most(&node.id, 0).await?;
         }
-        let nodes_before = nodes_cpu_seconds(cluster)?;
-        let started = Instant::now();
-        cluster.stack.start("replicator-1").await?;
-        cluster.settle().await;
-        ours.push(started.elapsed().as_secs_f64() / count as f64);
-        ours_cpu.push(cpu_seconds(cluster, "replicator-1")? / (count * 2) as f64);
-        nodes_cpu.push((nodes_cpu_seconds(cluster)? - nodes_before) / (count * 2) as f64);
-        peak = peak.max(peak_bytes(cluster, "replicator-1")?);
         cluster.stack.stop("replicator-1").await?;
-        if has_rclone {
-            let prefix = format!("rclone/{}/{round}", load.size);
-            for n in 0..load.count {
-                source.put(format!("{prefix}/{n}"), content.clone()).await?;
+        Ok(Self { cluster, database, peers: Peers::open(cluster, kind).await? })
+    }
+
+    /// Measures one load.
+    pub(crate) async fn measure(&self, load: Load, rounds: u64) -> anyhow::Result<Figures> {
+        let content = Content::new(load.size + 1, load.size).bytes();
+        self.peers.put_source(load, &content).await?;
+        let mut figures = Figures::new(load);
+        for round in 0..rounds {
+            // Each round begins with another one, so that nobody always comes after the same.
+            let turn = usize::try_from(round)? % WAYS.len();
+            for way in WAYS[turn..].iter().chain(&WAYS[..turn]) {
+                let sample = self.sample(*way, load, &round.to_string(), &content).await;
+                let Some(sample) = sample.with_context(|| format!("{way:?}, {}", load.name))? else { continue };
+                eprintln!("{} {way:?} {:.2} s", load.name, sample.seconds);
+                figures.add(*way, sample);
             }
-            let nodes_before = nodes_cpu_seconds(cluster)?;
-            theirs.push(rclone(nodes, &prefix).await? / load.count as f64);
-            nodes_cpu_theirs.push((nodes_cpu_seconds(cluster)? - nodes_before) / (load.count * 2) as f64);
         }
+        Ok(figures)
     }
-    let ours = median(ours);
-    let theirs = (!theirs.is_empty()).then(|| median(theirs));
-    Ok(vec![
-        load.name.to_owned(),
-        "2 of each".to_owned(),
-        rate(load.size, 2, ours),
-        theirs.map_or("not there".to_owned(), |theirs| rate(load.size, 2, theirs)),
-        theirs.map_or(String::new(), |theirs| format!("{:.2}", theirs / ours)),
-        cpu(load.size, 1, median(ours_cpu)),
-        cpu(load.size, 1, median(nodes_cpu)),
-        theirs.map_or(String::new(), |_| cpu(load.size, 1, median(nodes_cpu_theirs))),
-        mebibytes(peak),
-    ])
-}
 
-/// Copies from the first node to both others side by side; answers the seconds.
-async fn rclone(nodes: &[NodeEntry], prefix: &str) -> anyhow::Result<f64> {
-    let started = Instant::now();
-    let one = rclone_copy(nodes, prefix, &nodes[1]);
-    let other = rclone_copy(nodes, prefix, &nodes[2]);
-    tokio::try_join!(one, other)?;
-    Ok(started.elapsed().as_secs_f64())
-}
-
-async fn rclone_copy(nodes: &[NodeEntry], prefix: &str, target: &NodeEntry) -> anyhow::Result<()> {
-    let mut command = Command::new("rclone");
-    command.args(["copy", "--transfers", "32", "--checkers", "32", "--s3-no-check-bucket", "--config", "/dev/null"]);
-    command.arg(format!("source:{}/{prefix}", nodes[0].bucket)).arg(format!("target:{}/{prefix}", target.bucket));
-    for (remote, node) in [("SOURCE", &nodes[0]), ("TARGET", target)] {
-        let secret = std::fs::read_to_string(&node.secret_key_file)?;
-        for (key, value) in [
-            ("TYPE", "s3"),
-            ("PROVIDER", "Minio"),
-            ("ENDPOINT", node.endpoint.as_str()),
-            ("REGION", node.region.as_str()),
-            ("ACCESS_KEY_ID", node.access_key.as_str()),
-            ("SECRET_ACCESS_KEY", secret.trim()),
-        ] {
-            command.env(format!("RCLONE_CONFIG_{remote}_{key}"), value);
-        }
+    pub(crate) async fn close(self) {
+        self.database.close().await;
     }
-    let output = command.output().await.context("run rclone")?;
-    ensure!(output.status.success(), "rclone: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
+
+    /// Nothing when who goes that way is not there.
+    async fn sample(&self, way: Way, load: Load, round: &str, content: &Bytes) -> anyhow::Result<Option<Sample>> {
+        Ok(Some(match way {
+            Way::Copy => self.copy(load, round, content).await?,
+            Way::Put => self.put(load, round, content).await?,
+            Way::Rclone if self.peers.has_rclone() => self.other(self.peers.rclone(load, round)).await?,
+            Way::Mirror if self.peers.has_mc() => self.other(self.peers.mirror(load, round)).await?,
+            Way::Own if self.peers.has_own() => self.other(self.peers.own(load, round, content)).await?,
+            Way::Rclone | Way::Mirror | Way::Own => return Ok(None),
+        }))
+    }
+
+    /// From the replicator's start until the journal has the last copy, as the others' programs are started, too.
+    async fn copy(&self, load: Load, round: &str, content: &Bytes) -> anyhow::Result<Sample> {
+        let mut follower = Follower::open(self.cluster).await?;
+        transfer::upload(self.cluster, load, &format!("copies/{}/{round}", load.size), content).await?;
+        follower.uploaded(load.count).await?;
+        self.database.reaches(follower.last()).await?;
+        at_rest(self.cluster).await?;
+        let (before, started) = (Cpu::now(self.cluster)?, Instant::now());
+        self.cluster.stack.start("replicator-1").await?;
+        follower.complete(load.count).await?;
+        let seconds = started.elapsed().as_secs_f64();
+        self.ended(before, seconds, &follower).await
+    }
+
+    /// From the first byte of the first upload until the journal has the last copy.
+    async fn put(&self, load: Load, round: &str, content: &Bytes) -> anyhow::Result<Sample> {
+        self.cluster.stack.start("replicator-1").await?;
+        let mut follower = Follower::open(self.cluster).await?;
+        let prefix = format!("puts/{}/{round}", load.size);
+        self.cluster.client().await?.put_bytes(&format!("{prefix}/first"), "x").await?;
+        follower.complete(1).await?;
+        at_rest(self.cluster).await?;
+        let mut follower = Follower::open(self.cluster).await?;
+        let (before, started) = (Cpu::now(self.cluster)?, Instant::now());
+        let uploads = transfer::upload(self.cluster, load, &prefix, content);
+        tokio::try_join!(uploads, follower.complete(load.count))?;
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(Sample { lags: follower.lags(), ..self.ended(before, seconds, &follower).await? })
+    }
+
+    /// What was used, when all is over, and the replicator stopped.
+    async fn ended(&self, before: Cpu, seconds: f64, follower: &Follower) -> anyhow::Result<Sample> {
+        // Folding the last reports is work for these copies, too.
+        self.database.reaches(follower.last()).await?;
+        let cpu = Cpu::now(self.cluster)?.since(before);
+        let peak = peak_bytes(self.cluster, "replicator-1")?;
+        self.cluster.stack.stop("replicator-1").await?;
+        Ok(Sample { seconds, cpu, peak, ..Sample::default() })
+    }
+
+    async fn other(&self, work: impl Future<Output = anyhow::Result<f64>>) -> anyhow::Result<Sample> {
+        at_rest(self.cluster).await?;
+        let (before, ended_before) = (nodes_cpu_seconds(self.cluster)?, ended_seconds()?);
+        let seconds = work.await?;
+        let program = ended_seconds()? - ended_before;
+        // MinIO marks what it has replicated after it has answered; that belongs to it.
+        at_rest(self.cluster).await?;
+        let cpu = Cpu { nodes: nodes_cpu_seconds(self.cluster)? - before, ..Cpu::default() };
+        Ok(Sample { seconds, cpu, program, ..Sample::default() })
+    }
 }

@@ -38,6 +38,12 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
 }
 
+/// The value that so many of a hundred do not exceed.
+pub(crate) fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().saturating_sub(1) * percent / 100).copied().unwrap_or(f64::NAN)
+}
+
 /// A rate of `count` things of `size` bytes in `seconds`: in bytes, or in things when they are small.
 pub(crate) fn rate(size: u64, count: u64, seconds: f64) -> String {
     if size < 64 * 1024 {

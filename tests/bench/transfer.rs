@@ -19,25 +19,41 @@ use crate::report::{cpu, mebibytes, median, rate};
 /// Size of the messages that the gateway's clients send.
 const CHUNK: usize = 1024 * 1024;
 
-/// Measures one load; answers its row and the number of rounds whose files are there.
-pub(crate) async fn measure(cluster: &Cluster, load: Load, rounds: u64) -> anyhow::Result<(Vec<String>, u64)> {
+/// The head of the table.
+pub(crate) const HEAD: [&str; 11] = [
+    "size",
+    "clients",
+    "direct up",
+    "gateway up",
+    "ratio",
+    "direct down",
+    "gateway down",
+    "ratio",
+    "gateway CPU up",
+    "gateway CPU down",
+    "gateway peak",
+];
+
+/// Measures one load; answers its row.
+pub(crate) async fn measure(cluster: &Cluster, load: Load, rounds: u64) -> anyhow::Result<Vec<String>> {
     let content = Content::new(load.size, load.size).bytes();
     let directs: Vec<Direct> = cluster.stack.nodes().iter().map(Direct::new).collect::<Result<_, _>>()?;
     let (mut direct_up, mut up, mut direct_down, mut down) = (vec![], vec![], vec![], vec![]);
     let (mut cpu_up, mut cpu_down) = (vec![], vec![]);
     for round in 0..rounds {
-        direct_up.push(direct(&directs, load, round, Some(&content)).await?);
+        let prefix = format!("bench/{}/{round}", load.size);
+        direct_up.push(direct(&directs, load, &prefix, Some(&content)).await?);
         let before = cpu_seconds(cluster, "gateway")?;
-        up.push(upload(cluster, load, &format!("bench/{}/{round}", load.size), &content).await?);
+        up.push(upload(cluster, load, &prefix, &content).await?);
         let between = cpu_seconds(cluster, "gateway")?;
-        down.push(download(cluster, load, &format!("bench/{}/{round}", load.size)).await?);
+        down.push(download(cluster, load, &prefix).await?);
         cpu_up.push(between - before);
         cpu_down.push(cpu_seconds(cluster, "gateway")? - between);
-        direct_down.push(direct(&directs, load, round, None).await?);
+        direct_down.push(direct(&directs, load, &prefix, None).await?);
     }
     let [direct_up, up, direct_down, down, cpu_up, cpu_down] =
         [direct_up, up, direct_down, down, cpu_up, cpu_down].map(median);
-    let row = vec![
+    Ok(vec![
         load.name.to_owned(),
         load.clients.to_string(),
         rate(load.size, load.count, direct_up),
@@ -49,8 +65,7 @@ pub(crate) async fn measure(cluster: &Cluster, load: Load, rounds: u64) -> anyho
         cpu(load.size, load.count, cpu_up),
         cpu(load.size, load.count, cpu_down),
         mebibytes(peak_bytes(cluster, "gateway")?),
-    ];
-    Ok((row, rounds))
+    ])
 }
 
 /// Acknowledged uploads a second, with whatever runs now.
@@ -143,13 +158,19 @@ where
     Ok(started.elapsed().as_secs_f64())
 }
 
-/// Puts (with content) or gets the load's objects on all nodes by turns; answers the seconds.
-async fn direct(directs: &[Direct], load: Load, round: u64, content: Option<&Bytes>) -> anyhow::Result<f64> {
+/// Puts (with content) or gets the load's objects as `<prefix>/<n>`, on these nodes by turns; answers the seconds.
+pub(crate) async fn direct(
+    directs: &[Direct],
+    load: Load,
+    prefix: &str,
+    content: Option<&Bytes>,
+) -> anyhow::Result<f64> {
     let next = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     let mut tasks = JoinSet::new();
     for _ in 0..load.clients {
         let (next, directs, content) = (Arc::clone(&next), directs.to_vec(), content.cloned());
+        let prefix = prefix.to_owned();
         tasks.spawn(async move {
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);
@@ -157,7 +178,7 @@ async fn direct(directs: &[Direct], load: Load, round: u64, content: Option<&Byt
                     return anyhow::Ok(());
                 }
                 let node = &directs[n as usize % directs.len()];
-                let key = format!("bench/{}/{round}/{n}", load.size);
+                let key = format!("{prefix}/{n}");
                 match &content {
                     Some(content) => node.put(key, content.clone()).await?,
                     None => ensure!(node.get(key).await? == load.size, "another size"),

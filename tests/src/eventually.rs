@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Long enough for a loaded machine; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 const ASK_EVERY: Duration = Duration::from_millis(20);
 
 /// Asks until the answer is `Ok`; panics with the last `Err` when that takes too long.

@@ -302,6 +302,11 @@ impl Node {
         &self.0.key_faults
     }
 
+    /// Why the node is not asked for bytes at the moment, when that is because it failed.
+    pub fn unreadable(&self) -> Option<String> {
+        self.0.breaker.unreadable()
+    }
+
     pub(crate) fn breaker(&self) -> &Breaker {
         &self.0.breaker
     }

@@ -13,6 +13,10 @@ use crate::config::Replicator;
 use crate::confirm::{Done, NotReported};
 use crate::job::Job;
 
+/// How often a copy may come again while its origin is down before the others are asked for the blob once more; with
+/// [`Replicator::source_wait`] at its longest, that is every eight minutes.
+const ASK_OTHERS_EVERY: u32 = 8;
+
 /// Why an attempt made no copy.
 pub(crate) enum Failure {
     /// A node's fault, which says nothing of the blob.
@@ -55,7 +59,8 @@ impl Lane {
         let mut first_attempt = delivery.delivered == 1;
         let mut attempts = 0;
         loop {
-            let round = self.copy_round(&left, first_attempt).await;
+            let asks_others = attempts > 0 || asks_others(delivery.delivered);
+            let round = self.copy_round(&left, first_attempt, asks_others).await;
             first_attempt = false;
             attempts += 1;
             let is_last = round.stopped.is_some()
@@ -91,13 +96,17 @@ impl Lane {
         }
     }
 
-    /// Tries each copy once.
-    async fn copy_round<'a>(&self, jobs: &[&'a Job], first_attempt: bool) -> Round<'a> {
+    /// Tries each copy once; those whose origin is down only if the others are to be asked.
+    async fn copy_round<'a>(&self, jobs: &[&'a Job], first_attempt: bool, asks_others: bool) -> Round<'a> {
         let mut round = Round::default();
         for (index, job) in jobs.iter().enumerate() {
             if index > 0 && self.shutdown.is_soft() {
                 round.stopped = Some(Stopped::Shutdown);
                 break;
+            }
+            if !asks_others && let Some(reason) = self.origin_is_down(job) {
+                round.unread.push((job, reason));
+                continue;
             }
             let expected = self.expected(job);
             let source = job.sources.first().map(|source| (source, self.sources.begin(source, expected)));
@@ -123,6 +132,11 @@ impl Lane {
             }
         }
         round
+    }
+
+    fn origin_is_down(&self, job: &Job) -> Option<String> {
+        let origin = self.nodes.get(job.sources.first()?)?;
+        Some(format!("node {} is down: {}", origin.id(), origin.unreadable()?))
     }
 
     /// How long a copy may take before its source counts as slow.
@@ -182,6 +196,13 @@ impl Lane {
     }
 }
 
+/// Whether a copy whose origin is down is tried from the other nodes when it is delivered for this time. They did not have
+/// the blob before, and to look costs them about as much as a copy: were it done each time, the many blobs that wait for a
+/// node would keep the healthy ones from what is new.
+fn asks_others(delivered: u32) -> bool {
+    delivered.is_power_of_two() || delivered.is_multiple_of(ASK_OTHERS_EVERY)
+}
+
 /// Until when nobody can have ordered to erase a blob for which an event asked at this time: half the grace period, the
 /// other half is for clocks that differ. A time that cannot be is never safe.
 fn safe_until(asked_at: OffsetDateTime, grace: Duration) -> OffsetDateTime {
@@ -192,6 +213,12 @@ fn safe_until(asked_at: OffsetDateTime, grace: Duration) -> OffsetDateTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn others_are_asked_at_first_and_then_seldom_but_for_ever() {
+        let asked: Vec<u32> = (1..=40).filter(|delivered| asks_others(*delivered)).collect();
+        assert_eq!(asked, [1, 2, 4, 8, 16, 24, 32, 40]);
+    }
 
     #[test]
     fn a_copy_is_safe_for_half_the_grace_period() {
