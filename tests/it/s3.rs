@@ -49,8 +49,11 @@ pub async fn unfinished(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     for node in cluster.stack.nodes() {
         if node_kind() == NodeKind::Minio {
             let (client, bucket) = client(cluster, &node.id);
-            let listed = client.list_multipart_uploads().bucket(bucket).prefix("blobs/").send().await?;
-            all.extend(listed.uploads().iter().map(|upload| format!("{}/{:?}", node.id, upload.key())));
+            // MinIO lists the uploads of one whole key, or all of them.
+            let listed = client.list_multipart_uploads().bucket(bucket).send().await?;
+            let keys = listed.uploads().iter().filter_map(|upload| upload.key());
+            let blobs = keys.filter(|key| key.starts_with("blobs/"));
+            all.extend(blobs.map(|key| format!("{}/{key}", node.id)));
         } else {
             let folder = cluster.stack.data_of(&node.id).expect("a node has data");
             all.extend(files(&folder).into_iter().filter(|path| path.contains("upload")));

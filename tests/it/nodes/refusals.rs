@@ -246,7 +246,14 @@ async fn get_while(
 #[test]
 fn a_download_goes_on_at_another_node_when_one_breaks_off() {
     run(
-        |b| b.env("gateway", "HIGHWATER_BLOBS__HEALTH_INTERVAL", "500ms"),
+        |b| {
+            // So many rounds are no reason to count a copy as lost.
+            b.env("gateway", "HIGHWATER_BLOBS__KEY_FAULTS", "1000").env(
+                "gateway",
+                "HIGHWATER_BLOBS__HEALTH_INTERVAL",
+                "500ms",
+            )
+        },
         async |cluster| {
             let mut client = cluster.client().await?;
             let contents = [("small", Content::new(1, 300_000)), ("sliced", Content::new(2, 20 * MIB + 5))];
