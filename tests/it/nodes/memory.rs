@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use compose::Builder;
 use futures::StreamExt as _;
 use proto::v1::UploadRequest;
 use proto::v1::upload_request::Payload;
@@ -30,6 +31,18 @@ fn memory(cluster: &Cluster, name: &str, field: &str) -> anyhow::Result<u64> {
     let line = status.lines().find(|line| line.starts_with(field)).with_context(|| format!("no {field}"))?;
     let kib: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
     Ok(kib * 1024)
+}
+
+/// However slow the disk is: here the first upload to be in its middle waits for the last one.
+fn patient(builder: Builder) -> Builder {
+    [
+        ("HIGHWATER_LIMITS__IDLE_TIMEOUT", "30m"),
+        ("HIGHWATER_BLOBS__READ_TIMEOUT", "2m"),
+        ("HIGHWATER_BLOBS__OPERATION_TIMEOUT", "2m"),
+        ("HIGHWATER_BLOBS__RETRY__MAX_ELAPSED", "10m"),
+    ]
+    .into_iter()
+    .fold(builder, |b, (key, value)| b.env("gateway", key, value))
 }
 
 /// Sends half of the content, says so, and goes on when told to.
@@ -67,7 +80,7 @@ async fn upload_in_two_halves(
 #[test]
 fn sixteen_uploads_in_their_middle_fit_in_256_mib() {
     run(
-        |b| b.replicators(0),
+        |b| patient(b.replicators(0)),
         async |cluster| {
             let content = Content::new(16, 256 * MIB);
             let (half, mut halves) = mpsc::channel(16);
@@ -101,7 +114,7 @@ fn sixteen_uploads_in_their_middle_fit_in_256_mib() {
 #[test]
 fn four_gib_take_no_more_memory_than_64_mib() {
     run(
-        |b| b.replicators(0).node_count(1),
+        |b| patient(b.replicators(0).node_count(1)),
         async |cluster| {
             let mut client = cluster.client().await?;
             // The second one shows what a process that has uploaded before needs.
