@@ -20,7 +20,7 @@ mod copy;
 mod erase;
 mod sources;
 
-pub(crate) use copy::Failure;
+pub(crate) use copy::{Failure, asks_others};
 pub(crate) use sources::Sources;
 
 /// How long a gate that is shut for the journal's sake waits before it looks again.

@@ -16,8 +16,10 @@ use crate::lane::Lane;
 
 mod blob;
 mod pass;
+mod set_aside;
 
 use pass::{End, Pass};
+use set_aside::SetAside;
 
 /// Orders to erase taken from the journal at once, each of hundreds of blobs, and how long they are waited for at once.
 const ORDERS: usize = 100;
@@ -32,12 +34,15 @@ pub(crate) struct Refiller {
     holder: String,
     /// The right to copy.
     places: Semaphore,
+    /// The blobs that wait for a node that they can be read from: what comes after them is copied meanwhile.
+    set_aside: SetAside,
 }
 
 impl Refiller {
     pub(crate) fn new(lane: Lane, holder: String) -> Self {
         let places = Semaphore::new(usize::from(lane.settings.refill_concurrency));
-        Self { lane: Arc::new(lane), holder, places }
+        let set_aside = SetAside::new(lane.settings.refill_set_aside);
+        Self { lane: Arc::new(lane), holder, places, set_aside }
     }
 
     /// Fills the node whenever that is asked for, until the soft shutdown.

@@ -29,6 +29,31 @@ pub(crate) async fn create_indexes(
     run_in(tx, generation, late_indexes()).await
 }
 
+/// Takes all tables of the generation's schema for this transaction; false, with the transaction spoiled, when somebody uses
+/// one of them. Never waits: a drop that waited for one table with the lock of another could be part of a deadlock, which
+/// Postgres ends by failing whichever side it likes, also a read.
+pub(crate) async fn lock_schema(
+    tx: &mut Transaction<'_, Postgres>,
+    generation: Generation,
+) -> Result<bool, sqlx::Error> {
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    let schema = generation.schema();
+    let sql = format!(
+        "DO $$
+         DECLARE name text;
+         BEGIN
+             FOR name IN SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = '{schema}' LOOP
+                 EXECUTE format('LOCK TABLE {schema}.%I IN ACCESS EXCLUSIVE MODE NOWAIT', name);
+             END LOOP;
+         END $$"
+    );
+    match tx.execute(AssertSqlSafe(sql)).await {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == LOCK_NOT_AVAILABLE) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Drops the generation's schema with all that is in it.
 pub(crate) async fn drop_schema(tx: &mut Transaction<'_, Postgres>, generation: Generation) -> Result<(), sqlx::Error> {
     let schema = generation.schema();

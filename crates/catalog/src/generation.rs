@@ -257,7 +257,8 @@ impl Generations {
         Ok(())
     }
 
-    /// Drops a generation that is not active and that nobody writes.
+    /// Drops a generation that is not active, and that nobody writes or reads: that is [`Error::Refused`], and may be tried
+    /// again.
     pub async fn drop(&mut self, generation: Generation) -> Result<(), Error> {
         let mut tx = self.conn.begin().await?;
         let held = sqlx::query!("SELECT generation FROM highwater.active FOR UPDATE").fetch_one(&mut *tx).await?;
@@ -273,6 +274,10 @@ impl Generations {
         .await?;
         if !free {
             return Err(Error::refused(format!("{generation} is being written and cannot be dropped")));
+        }
+        if !ddl::lock_schema(&mut tx, generation).await? {
+            tx.rollback().await?;
+            return Err(Error::refused(format!("{generation} is being read and cannot be dropped")));
         }
         ddl::drop_schema(&mut tx, generation).await?;
         sqlx::query!("DELETE FROM highwater.generations WHERE number = $1", generation.column())

@@ -134,7 +134,8 @@ impl Lane {
         round
     }
 
-    fn origin_is_down(&self, job: &Job) -> Option<String> {
+    /// Why the node that brought a blob is not read from now.
+    pub(crate) fn origin_is_down(&self, job: &Job) -> Option<String> {
         let origin = self.nodes.get(job.sources.first()?)?;
         Some(format!("node {} is down: {}", origin.id(), origin.unreadable()?))
     }
@@ -199,7 +200,7 @@ impl Lane {
 /// Whether a copy whose origin is down is tried from the other nodes when it is delivered for this time. They did not have
 /// the blob before, and to look costs them about as much as a copy: were it done each time, the many blobs that wait for a
 /// node would keep the healthy ones from what is new.
-fn asks_others(delivered: u32) -> bool {
+pub(crate) fn asks_others(delivered: u32) -> bool {
     delivered.is_power_of_two() || delivered.is_multiple_of(ASK_OTHERS_EVERY)
 }
 

@@ -5,7 +5,7 @@ use runtime::retry::{self, Backoff};
 use super::Refiller;
 use crate::confirm::{Done, NotReported};
 use crate::job::Job;
-use crate::lane::{Failure, nth_delay};
+use crate::lane::{Failure, Lane, asks_others, nth_delay};
 
 /// What became of one blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,16 +27,29 @@ impl Refiller {
     pub(super) async fn bring(&self, job: &Job) -> Fate {
         let (lane, soft) = (&self.lane, self.lane.shutdown.soft_token());
         let mut backoff = Backoff::new(&lane.settings.retry);
-        let (mut attempts, mut waits) = (0, 0);
+        let (mut attempts, mut waits, mut unread) = (0, 0, 0);
+        // Whether it has made room for others.
+        let mut waiting = None;
         loop {
+            if waiting.is_some() && !asks_others(unread) && lane.origin_is_down(job).is_some() {
+                unread += 1;
+                if !retry::sleep(nth_delay(&lane.settings.source_wait, unread), soft).await {
+                    return Fate::Left;
+                }
+                continue;
+            }
             let outcome = {
                 let _place = self.places.acquire().await.expect("nobody closes the places of a refill");
                 lane.open().await;
                 if lane.shutdown.is_soft() {
                     return Fate::Left;
                 }
-                lane.attempt(job, false).await
+                // On the heap, as many of these may wait.
+                Box::pin(lane.attempt(job, false)).await
             };
+            if !matches!(outcome, Err(Failure::Source(_))) {
+                waiting = None;
+            }
             let delay = match outcome {
                 Ok(copied) => {
                     let done = Done { blob_id: job.blob.blob_id, cause: job.cause };
@@ -49,10 +62,15 @@ impl Refiller {
                     }
                 }
                 Err(Failure::Erased(_)) => return Fate::Erased,
-                Err(Failure::Node(reason) | Failure::Source(reason)) => {
-                    let (blob_id, target) = (job.blob.blob_id, &lane.target);
-                    tracing::debug!(blob.id = %blob_id, node.id = %target, "blob {blob_id} waits to be copied to node {target}: {reason}");
+                Err(Failure::Node(reason)) => {
+                    say_waits(job, lane, &reason);
                     next_wait(self, &mut waits)
+                }
+                Err(Failure::Source(reason)) => {
+                    say_waits(job, lane, &reason);
+                    waiting.get_or_insert_with(|| self.set_aside.wait());
+                    unread += 1;
+                    nth_delay(&lane.settings.source_wait, unread)
                 }
                 Err(Failure::Blob(reason)) => {
                     attempts += 1;
@@ -71,6 +89,11 @@ impl Refiller {
             }
         }
     }
+}
+
+fn say_waits(job: &Job, lane: &Lane, reason: &str) {
+    let (blob_id, target) = (job.blob.blob_id, &lane.target);
+    tracing::debug!(blob.id = %blob_id, node.id = %target, "blob {blob_id} waits to be copied to node {target}: {reason}");
 }
 
 fn next_wait(refiller: &Refiller, waits: &mut u32) -> std::time::Duration {

@@ -107,6 +107,7 @@ impl<'a> Pass<'a> {
                     save_at = Instant::now() + lane.settings.refill_save_within;
                 }
                 Some((n, fates)) = self.running.next(), if !self.running.is_empty() => self.end(n, fates),
+                () = self.refiller.set_aside.changed() => {}
                 read = read(&mut replay), if self.queue.is_empty() && !replay.is_finished() => self.queue.extend(read?),
             }
         };
@@ -119,11 +120,12 @@ impl<'a> Pass<'a> {
         Ok(end)
     }
 
-    /// Starts as many copies as may be under way: being made, waiting between two attempts, or to be reported.
+    /// Starts as many copies as may be under way: being made, waiting between two attempts, or to be reported; and those
+    /// that wait for the nodes they can be read from, besides.
     fn start(&mut self) -> Result<(), DecodeError> {
         let settings = &self.refiller.lane.settings;
         let most = usize::from(settings.refill_concurrency) + usize::from(settings.max_waiting);
-        while self.running.len() < most
+        while self.running.len() < most + self.refiller.set_aside.count()
             && let Some(recorded) = self.queue.pop_front()
         {
             let n = recorded.n;

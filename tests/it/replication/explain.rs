@@ -67,6 +67,28 @@ fn a_node_that_is_down_is_named_as_the_cause_until_it_is_back() {
 }
 
 #[test]
+fn a_node_that_alone_has_a_blob_and_is_down_is_named_as_the_cause() {
+    run(
+        |b| b.replicators(0),
+        async |cluster| {
+            let receipt = cluster.client().await?.put("docs/a", Content::new(1, 5000)).await?;
+            cluster.settle_catalog().await;
+            let other = cluster.stack.nodes().iter().find(|node| node.id != receipt.node).context("one node only")?;
+            until(cluster, "docs/a", &other.id, "and its replicators come to it by themselves").await;
+            cluster.stack.stop(&receipt.node).await?;
+            cluster.stack.scale(1).await?;
+            let cause =
+                format!("{} is healthy, but {}, which has the blob, is unavailable: it ", other.id, receipt.node);
+            until(cluster, "docs/a", &other.id, &cause).await;
+            cluster.stack.start(&receipt.node).await?;
+            cluster.settle().await;
+            until(cluster, "docs/a", &other.id, "copied and verified").await;
+            cluster.verify().await
+        },
+    );
+}
+
+#[test]
 fn what_is_not_there_has_no_explanation() {
     run(
         |b| b.replicators(0),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use compose::Builder;
 use proto::FileUploaded;
 use tests::{Cluster, Content, eventually, run};
@@ -37,6 +37,57 @@ fn a_node_that_joins_later_is_filled() {
         // From here on it is a node like the others.
         cluster.client().await?.put("after", Content::new(9, 4000)).await?;
         cluster.replicated("after", 4).await;
+        cluster.verify().await
+    });
+}
+
+#[test]
+fn blobs_that_wait_for_a_node_that_is_down_do_not_hold_a_refill_up() {
+    const OLD: u64 = 30;
+    const NEW: u64 = 5;
+    let few = |b: Builder| {
+        [("MAX_WAITING", "2"), ("REFILL_CONCURRENCY", "1"), ("SOURCE_WAIT__MAX_DELAY", "3s")]
+            .into_iter()
+            .fold(attentive(b).node_count(4).late_nodes(1).replicators(0), |b, (key, value)| {
+                b.env("replicator", &format!("HIGHWATER_REPLICATOR__{key}"), value)
+            })
+    };
+    run(few, async |cluster| {
+        // What is old is on node-b only, and what is new on the two others.
+        let put = async |prefix: &str, count: u64, on: &[&str]| {
+            for n in 0..count {
+                eventually("it is where it is to be", async || {
+                    let path = format!("{prefix}/{n}");
+                    let receipt = cluster.client().await?.put(&path, Content::new(n, 5000)).await?;
+                    ensure!(on.contains(&receipt.node.as_str()), "{} took it", receipt.node);
+                    anyhow::Ok(())
+                })
+                .await;
+            }
+        };
+        for node in ["node-a", "node-c"] {
+            cluster.stack.stop(node).await?;
+        }
+        put("old", OLD, &["node-b"]).await;
+        for node in ["node-a", "node-c"] {
+            cluster.stack.start(node).await?;
+        }
+        cluster.stack.stop("node-b").await?;
+        put("new", NEW, &["node-a", "node-c"]).await;
+        cluster.stack.start("node-b").await?;
+        cluster.stack.tell_of_all_nodes()?;
+        cluster.stack.run_once("gateway", &["init"]).await?;
+        cluster.stack.restart("gateway").await?;
+        cluster.stack.kill("node-b").await?;
+        cluster.stack.scale(1).await?;
+        for n in 0..NEW {
+            cluster.replicated(&format!("new/{n}"), 3).await;
+        }
+        let status = cluster.client().await?.status().await?;
+        let filled = status.nodes.iter().find(|node| node.node == "node-d").context("no node-d")?;
+        assert_eq!((filled.blobs_pending, filled.blobs_parked), (OLD, 0), "{filled:?}");
+        cluster.stack.start("node-b").await?;
+        cluster.settle().await;
         cluster.verify().await
     });
 }

@@ -1,10 +1,11 @@
 //! Why a blob is where it is.
 
-use proto::{BlobId, Sequence};
+use catalog::ReplicaState;
+use proto::{BlobId, NodeId, Sequence};
 
 use super::redrive::blob_not_found;
 use super::refill;
-use super::sentences::{Seen, sentence};
+use super::sentences::{Seen, sentence, unread};
 use crate::error::Result;
 use crate::files::Files;
 use crate::files::request::Place;
@@ -42,11 +43,15 @@ impl Files {
         };
         let opened = self.ready()?;
         let known = self.catalog().explain(blob_id, MAX_EVENTS).await?.ok_or_else(|| blob_not_found(blob_id))?;
+        let health_of = |node: &NodeId| opened.nodes.get(node).map(blobs::Node::state);
+        let stored = known.replicas.iter().filter(|replica| replica.state == Some(ReplicaState::Stored));
+        let holders: Vec<_> = stored.map(|replica| (replica.node.clone(), health_of(&replica.node))).collect();
+        let unread = unread(&holders);
         let mut sentences = Vec::with_capacity(known.replicas.len());
         for replica in &known.replicas {
             let refill = refill::under_way(&opened.journal, &replica.node).await;
-            let health = opened.nodes.get(&replica.node).map(blobs::Node::state);
-            sentences.push(sentence(&known, replica, &Seen { health, refill }));
+            let health = health_of(&replica.node);
+            sentences.push(sentence(&known, replica, &Seen { health, refill, unread: unread.clone() }));
         }
         Ok(Explained { known, sentences })
     }

@@ -3,14 +3,33 @@
 use blobs::Health;
 use catalog::{BlobState, Explained, Replica, ReplicaState};
 use journal::Refill;
+use proto::NodeId;
 
 /// What is known of a node besides.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Seen {
     /// How this gateway sees it; `None` for a node that it is not configured for.
     pub(super) health: Option<Health>,
     /// The filling of it that is under way.
     pub(super) refill: Option<Refill>,
+    /// Why the blob can be read from no node now, and so cannot be copied to it.
+    pub(super) unread: Option<String>,
+}
+
+/// Why the blob can be read from none of those that hold it, as this gateway sees them; `None` when it can, or when a
+/// gateway that is not configured for one of them cannot tell.
+pub(super) fn unread(holders: &[(NodeId, Option<Health>)]) -> Option<String> {
+    let mut said = Vec::with_capacity(holders.len());
+    for (node, health) in holders {
+        said.push(match health {
+            None | Some(Health::Healthy) => return None,
+            Some(Health::Unavailable { reason }) => format!("{node}, which has the blob, is unavailable: it {reason}"),
+            Some(Health::WrongMarker { reason }) => {
+                format!("{node}, which has the blob, must not be used: its bucket {reason}")
+            }
+        });
+    }
+    Some(if said.is_empty() { "no node is known to hold the blob".to_owned() } else { said.join("; ") })
 }
 
 /// The sentence for one pair of a blob.
@@ -42,7 +61,11 @@ pub(super) fn sentence(known: &Explained, replica: &Replica, seen: &Seen) -> Str
         Some(ReplicaState::Erasing) if replica.reason.is_some() => format!(
             "still to be erased: event {seq} gave that up after {attempts}: {because}; `highwater ops redrive` asks again"
         ),
-        Some(ReplicaState::Erasing) => format!("to be erased since event {seq}: {}", who_goes_on(node.as_str(), seen)),
+        Some(ReplicaState::Erasing) => {
+            // What is erased need not be read.
+            let seen = Seen { unread: None, ..seen.clone() };
+            format!("to be erased since event {seq}: {}", who_goes_on(node.as_str(), &seen))
+        }
         Some(ReplicaState::Erased) => format!("erased by event {seq}"),
         None => match known.blob.state {
             BlobState::Live => "not placed: no event asked for a copy there".to_owned(),
@@ -68,7 +91,7 @@ fn asked_by(cause: &str) -> &'static str {
 }
 
 /// Why it is not done yet, and who goes on.
-fn who_goes_on(node: &str, Seen { health, refill }: &Seen) -> String {
+fn who_goes_on(node: &str, Seen { health, refill, unread }: &Seen) -> String {
     match health {
         None => format!("this gateway is not configured for {node}, and cannot tell how it is"),
         Some(Health::Unavailable { reason }) => {
@@ -77,12 +100,15 @@ fn who_goes_on(node: &str, Seen { health, refill }: &Seen) -> String {
         Some(Health::WrongMarker { reason }) => {
             format!("{node} must not be used: its bucket {reason}; replicators go on when somebody has seen to it")
         }
-        Some(Health::Healthy) => match refill {
-            Some(refill) => format!(
+        Some(Health::Healthy) => match (unread, refill) {
+            (Some(unread), _) => {
+                format!("{node} is healthy, but {unread}; its replicators go on by themselves when that is over")
+            }
+            (None, Some(refill)) => format!(
                 "{node} is healthy and being filled, which has come to event {} of {}",
                 refill.position, refill.until
             ),
-            None => format!("{node} is healthy, and its replicators come to it by themselves"),
+            (None, None) => format!("{node} is healthy, and its replicators come to it by themselves"),
         },
     }
 }
@@ -127,7 +153,7 @@ mod tests {
     fn said(state: Option<ReplicaState>, seq: u64, reason: Option<&str>, health: Health) -> String {
         let node = "node-b".parse().unwrap();
         let replica = Replica { node, state, seq, attempts: 5, reason: reason.map(str::to_owned) };
-        sentence(&known(), &replica, &Seen { health: Some(health), refill: None })
+        sentence(&known(), &replica, &Seen { health: Some(health), refill: None, unread: None })
     }
 
     #[test]
@@ -167,5 +193,27 @@ mod tests {
             "not placed: no event asked for a copy there",
         ];
         assert_eq!(cases, expected);
+    }
+
+    #[test]
+    fn a_blob_that_cannot_be_read_is_said_to_wait_for_who_has_it() {
+        let [down, well] =
+            [("node-a", Health::Unavailable { reason: "refuses connections".to_owned() }), ("node-c", Health::Healthy)]
+                .map(|(node, health)| (node.parse().unwrap(), Some(health)));
+        assert_eq!(unread(&[down.clone(), well]), None);
+        assert_eq!(unread(&[down.clone(), ("node-x".parse().unwrap(), None)]), None);
+        let waiting = Seen { health: Some(Health::Healthy), refill: None, unread: unread(&[down]) };
+        let replica =
+            |state| Replica { node: "node-b".parse().unwrap(), state: Some(state), seq: 10, attempts: 0, reason: None };
+        assert_eq!(
+            sentence(&known(), &replica(ReplicaState::Pending), &waiting),
+            "pending since event 10: node-b is healthy, but node-a, which has the blob, is unavailable: it refuses \
+             connections; its replicators go on by themselves when that is over"
+        );
+        assert_eq!(
+            sentence(&known(), &replica(ReplicaState::Erasing), &waiting),
+            "to be erased since event 10: node-b is healthy, and its replicators come to it by themselves"
+        );
+        assert_eq!(unread(&[]).unwrap(), "no node is known to hold the blob");
     }
 }
