@@ -112,6 +112,8 @@ impl Runner {
         let output = |name: &str| File::options().create(true).append(true).open(self.folder.path().join(name));
         let mut command = self.command(&["up"]);
         command.stdin(Stdio::null()).stdout(output("up.out")?).stderr(output("up.err")?).process_group(0);
+        let times_up = |said: &str| said.matches("Highwater is up").count();
+        let before = times_up(&self.up_said());
         self.up = Some(command.spawn().context("start compose up")?);
         eventually("everything runs", async || {
             if let Some(status) = self.up.as_mut().context("it is not up")?.try_wait()? {
@@ -122,6 +124,8 @@ impl Runner {
             ensure!(names.iter().all(|name| found.contains(name)), "{found:?}: {}", self.up_said());
             ensure!(rows.iter().all(|row| row.state == "running"), "{rows:?}");
             Client::connect(self.gateway()).await?;
+            // From here on what ends is started again, and does not end the runner.
+            ensure!(times_up(&self.up_said()) > before, "it is not up: {}", self.up_said());
             Ok(())
         })
         .await;
