@@ -48,6 +48,8 @@ async fn go_on(files: &Files, config: &Duties, pass: &mut Pass) -> Result<()> {
     if cluster.placement.seq == 0 {
         return Ok(());
     }
+    // A gateway that was just started may not have taken it yet, and would ask for every blob on every node.
+    files.take_layout(&cluster);
     let layout = opened.nodes.layout();
     if *layout != pass.layout {
         *pass = Pass { layout: (*layout).clone(), ..Pass::default() };
