@@ -43,13 +43,12 @@ pub(crate) async fn rebalance(files: Files, config: Duties, holder: String, shut
 /// Begins a pass when one is due, and goes on with one that is under way.
 async fn go_on(files: &Files, config: &Duties, pass: &mut Pass) -> Result<()> {
     let Some(opened) = files.opened() else { return Ok(()) };
-    let cluster = files.catalog().cluster().await?;
+    // Looked at here, too: by what it believes at its start, a gateway would ask for every blob on every node.
+    let cluster = files.look_at_standings().await?;
     // Nothing was ever said of it: NodeJoined and every upload ask for all copies by themselves.
     if cluster.placement.seq == 0 {
         return Ok(());
     }
-    // A gateway that was just started may not have taken it yet, and would ask for every blob on every node.
-    files.take_layout(&cluster);
     let layout = opened.nodes.layout();
     if *layout != pass.layout {
         *pass = Pass { layout: (*layout).clone(), ..Pass::default() };

@@ -83,7 +83,7 @@ impl Files {
     }
 
     /// Places uploads as the catalog says from here on.
-    pub(crate) fn take_layout(&self, cluster: &Cluster) {
+    pub(super) fn take_layout(&self, cluster: &Cluster) {
         if let Some(opened) = self.opened() {
             let stays = |node: &NodeId| opened.nodes.standing(node) != Standing::Leaving;
             let members = cluster.nodes.iter().map(|row| row.node.clone()).filter(stays).collect();

@@ -26,6 +26,7 @@ impl Refiller {
     /// Brings one blob to its end. Faults of nodes are waited for, without a place; the blob's own count, as in the lanes.
     pub(super) async fn bring(&self, job: &Job) -> Fate {
         let (lane, soft) = (&self.lane, self.lane.shutdown.soft_token());
+        // What is done between two waits is on the heap, only then: thousands of these may wait.
         let mut backoff = Backoff::new(&lane.settings.retry);
         let (mut attempts, mut waits, mut unread) = (0, 0, 0);
         // Whether it has made room for others.
@@ -40,11 +41,10 @@ impl Refiller {
             }
             let outcome = {
                 let _place = self.places.acquire().await.expect("nobody closes the places of a refill");
-                lane.open().await;
+                Box::pin(lane.open()).await;
                 if lane.shutdown.is_soft() {
                     return Fate::Left;
                 }
-                // On the heap, as many of these may wait.
                 Box::pin(lane.attempt(job, false)).await
             };
             if !matches!(outcome, Err(Failure::Source(_))) {
@@ -53,7 +53,7 @@ impl Refiller {
             let delay = match outcome {
                 Ok(copied) => {
                     let done = Done { blob_id: job.blob.blob_id, cause: job.cause };
-                    match lane.stored.report(copied.marker_id, done).await {
+                    match Box::pin(lane.stored.report(copied.marker_id, done)).await {
                         Ok(()) if copied.already_there => return Fate::Found,
                         Ok(()) => return Fate::Copied,
                         Err(NotReported::Ending) => return Fate::Left,
@@ -75,7 +75,8 @@ impl Refiller {
                 Err(Failure::Blob(reason)) => {
                     attempts += 1;
                     if attempts >= lane.settings.park_after {
-                        match lane.park("replication", job.blob.blob_id, job.cause, attempts, reason).await {
+                        let parked = lane.park("replication", job.blob.blob_id, job.cause, attempts, reason);
+                        match Box::pin(parked).await {
                             Ok(()) => return Fate::Parked,
                             Err(_) => next_wait(self, &mut waits),
                         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use blobs::Standing;
 use bytes::Bytes;
-use catalog::NodeRow;
+use catalog::{Cluster, NodeRow};
 use journal::{Bucket, BucketName};
 use proto::{Fact, Kind, NodeId, NodeRetired, Sequence};
 use runtime::shutdown::Shutdown;
@@ -137,13 +137,14 @@ impl Files {
         }
     }
 
-    async fn look_at_standings(&self) -> Result<()> {
+    /// Learns from the catalog, which is answered, how the nodes stand in the cluster and how blobs are placed on them.
+    pub(crate) async fn look_at_standings(&self) -> Result<Cluster> {
         let opened = self.ready()?;
         let cluster = self.catalog().cluster().await?;
         let joined = &cluster.nodes;
         // A catalog that knows no node has only begun.
         if joined.is_empty() {
-            return Ok(());
+            return Ok(cluster);
         }
         let bucket = opened.journal.bucket(BucketName::Nodes).await?;
         for node in opened.nodes.all() {
@@ -162,7 +163,7 @@ impl Files {
             }
         }
         self.take_layout(&cluster);
-        Ok(())
+        Ok(cluster)
     }
 }
 
