@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
 use compose::{NodeEntry, Stack};
 use serde_json::Value;
-use tests::{Cluster, run};
+use tests::{Cluster, run_as_shipped};
 
 use docker::DockerCompose;
 use file::{File, Service, Unset, env_file, load, root, text};
@@ -51,7 +51,7 @@ fn keys(env: &BTreeMap<String, String>) -> BTreeSet<&str> {
 
 #[test]
 fn services_and_their_environment_are_the_runners() {
-    run(
+    run_as_shipped(
         |builder| builder,
         async |cluster| {
             let file = file();

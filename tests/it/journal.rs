@@ -132,7 +132,7 @@ fn another_stream_under_the_same_name_stops_writes_and_the_projector() {
 #[test]
 fn an_event_of_a_later_version_halts_the_projector_and_garbage_does_not() {
     run(
-        |b| b,
+        |b| b.env("gateway", "HIGHWATER_LIMITS__PROJECTION_WAIT", "300ms"),
         async |cluster| {
             let mut client = cluster.client().await?;
             let jetstream = jetstream(cluster).await?;

@@ -5,7 +5,7 @@ mod cut;
 mod erase;
 mod faults;
 mod kill;
-mod memory;
+mod memory_on_minio;
 mod pipeline;
 mod refusals;
 mod retention;

@@ -32,7 +32,7 @@ fn without_the_journal_reads_go_on_and_changes_wait_for_its_return() {
 #[test]
 fn without_the_catalog_nothing_is_guessed_and_all_recover() {
     run(
-        |b| b,
+        |b| b.env("gateway", "HIGHWATER_LIMITS__PROJECTION_WAIT", "2s"),
         async |cluster| {
             let mut client = cluster.client().await?;
             let content = Content::new(1, 5000);
@@ -61,7 +61,13 @@ fn without_the_catalog_nothing_is_guessed_and_all_recover() {
 #[test]
 fn without_the_projector_an_upload_is_acknowledged_and_decided_later() {
     run(
-        |b| b.env("gateway", "HIGHWATER_LIMITS__PROJECTION_WAIT", "300ms"),
+        |b| {
+            b.env("gateway", "HIGHWATER_LIMITS__PROJECTION_WAIT", "300ms").env(
+                "gateway",
+                "HIGHWATER_LIMITS__MIN_SEQUENCE_WAIT",
+                "300ms",
+            )
+        },
         async |cluster| {
             let mut client = cluster.client().await?;
             client.put("a", Content::new(1, 5000)).await?;

@@ -37,5 +37,5 @@ pub use plain::{Http, HttpAnswer};
 pub use program::{program, said, skipped};
 pub use proxy::{Act, Proxy, Rule};
 pub use raw::RawCodec;
-pub use run::{node_kind, run};
+pub use run::{node_kind, run, run_as_shipped};
 pub use runner::{Row, Runner, signal};

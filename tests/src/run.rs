@@ -20,9 +20,23 @@ pub fn node_kind() -> NodeKind {
     }
 }
 
+/// A change is answered only when it is decided, and a read when it shows what it waits for, also on a loaded machine: most
+/// tests go on from there. Those that are about the bounds set them.
+fn patient(mut builder: Builder) -> Builder {
+    for wait in ["PROJECTION_WAIT", "OUTCOME_WAIT", "MIN_SEQUENCE_WAIT"] {
+        builder = builder.env("gateway", &format!("HIGHWATER_LIMITS__{wait}"), "1m");
+    }
+    builder
+}
+
 /// Starts a cluster that has what `setup` asks for, lets `test` happen, and stops and removes the cluster, also when the
 /// test fails.
 pub fn run(setup: impl FnOnce(Builder) -> Builder, test: impl AsyncFnOnce(&Cluster) -> anyhow::Result<()>) {
+    run_as_shipped(|builder| setup(patient(builder)), test);
+}
+
+/// As [`run`], with nothing set but by `setup`: what people start.
+pub fn run_as_shipped(setup: impl FnOnce(Builder) -> Builder, test: impl AsyncFnOnce(&Cluster) -> anyhow::Result<()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let builder = setup(Stack::builder().nodes(node_kind()));

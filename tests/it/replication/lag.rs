@@ -1,14 +1,17 @@
 //! The figures about what nodes lack are those that a recount of the journal gives.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, ensure};
 use async_nats::jetstream;
 use proto::v1::GetStatusResponse;
 use proto::{BlobId, Fact, NodeId, Recorded, Sequence};
+use rustix::process::{Pid, Signal, kill_process};
 use tests::{Cluster, Content, eventually, run};
 use time::OffsetDateTime;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 const STREAM: &str = "HIGHWATER";
 
@@ -177,6 +180,39 @@ fn a_backlog_that_shrinks_has_an_end_that_is_told() {
             .await;
             let status = cluster.settle().await;
             assert!(status.nodes.iter().all(|node| node.eta.is_none()), "nothing is left: {status:?}");
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn who_watches_sees_a_backlog_come_and_go() {
+    run(
+        |b| b,
+        async |cluster| {
+            let mut command = cluster.stack.command("highwater", ["ops", "status", "--watch", "--json"])?;
+            let mut watching = command.stdout(Stdio::piped()).spawn()?;
+            let mut lines = BufReader::new(watching.stdout.take().context("no output")?).lines();
+            let mut pending = async || -> anyhow::Result<u64> {
+                let line = lines.next_line().await?.context("it ended")?;
+                let status: serde_json::Value = serde_json::from_str(&line)?;
+                let nodes = status["nodes"].as_array().context("no nodes")?;
+                let node = nodes.iter().find(|node| node["node"] == "node-b").context("no node-b")?;
+                node["blobs_pending"].as_u64().with_context(|| line.clone())
+            };
+            let is = |pending: u64, expected: u64| -> anyhow::Result<()> {
+                ensure!(pending == expected, "{pending} are pending");
+                Ok(())
+            };
+            assert_eq!(pending().await?, 0);
+            cluster.stack.stop("node-b").await?;
+            cluster.client().await?.put("a", Content::new(1, 5000)).await?;
+            eventually("the backlog is shown", async || is(pending().await?, 1)).await;
+            cluster.stack.start("node-b").await?;
+            eventually("no backlog is shown", async || is(pending().await?, 0)).await;
+            let pid = i32::try_from(watching.id().context("it ended")?)?;
+            kill_process(Pid::from_raw(pid).context("no process has this id")?, Signal::INT)?;
+            assert_eq!(watching.wait().await?.code(), Some(130));
             Ok(())
         },
     );

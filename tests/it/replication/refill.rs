@@ -128,6 +128,10 @@ fn a_refill_goes_on_where_a_killed_replicator_stopped() {
             anyhow::Ok(refill)
         })
         .await;
+        let status = client.status().await?;
+        let told = status.nodes.iter().find(|node| node.node == "node-b").and_then(|node| node.refill.as_ref());
+        let told = told.context("nothing is told of the refill")?;
+        ensure!(told.blobs_copied >= 10 && told.bytes_copied >= 300_000 && told.eta.is_some(), "{told:?}");
         let cause = before["cause"].as_u64().unwrap();
         let worker =
             ["replicator-1", "replicator-2"].into_iter().find(|name| filled_from(cluster, name, cause) == Some(1));

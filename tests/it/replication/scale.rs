@@ -43,10 +43,9 @@ fn copied(cluster: &Cluster, name: &str) -> anyhow::Result<Vec<String>> {
     lines.map(|line| pair(line).with_context(|| line.to_owned())).collect()
 }
 
-fn shared_by(replicators: usize) {
+fn shared_by(replicators: usize, files: u64) {
     run(talkative, async |cluster| {
-        const FILES: u64 = 60;
-        upload(cluster, FILES).await?;
+        upload(cluster, files).await?;
         // Narrow lines, so that none of them has done everything before the others are there.
         let mut of_all = Vec::new();
         for n in 1..=replicators {
@@ -68,19 +67,24 @@ fn shared_by(replicators: usize) {
         }
         let twice: Vec<_> = all.iter().filter(|(_, times)| **times > 1).collect();
         assert!(twice.is_empty(), "copied twice: {twice:?}");
-        assert_eq!(all.len() as u64, 2 * FILES, "each file to two nodes");
+        assert_eq!(all.len() as u64, 2 * files, "each file to two nodes");
         cluster.verify().await
     });
 }
 
 #[test]
 fn two_replicators_share_the_work() {
-    shared_by(2);
+    shared_by(2, 60);
 }
 
 #[test]
 fn four_replicators_share_the_work() {
-    shared_by(4);
+    shared_by(4, 60);
+}
+
+#[test]
+fn eight_replicators_share_the_work() {
+    shared_by(8, 160);
 }
 
 /// Requests that write a blob, by node.

@@ -1,4 +1,5 @@
-//! Neither uploads nor copies hold a whole file in memory.
+//! Neither uploads nor copies hold a whole file in memory. It is our memory and not the nodes', and takes many gigabytes to
+//! see: once is enough.
 
 use std::fs;
 use std::time::Duration;

@@ -1,0 +1,130 @@
+//! What happens to a node's disk behind its back is found by an audit and repaired: files that a power cut took (MinIO
+//! syncs the data of an object, but not the folder that names it), and bits that are others than those that were written.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use proto::BlobId;
+use proto::v1::{self, AuditKind, AuditRequest};
+use tests::{Cluster, Content, eventually, run};
+
+use super::world::attentive;
+use crate::s3;
+
+/// One in MinIO's own file about an object, and one in a file of its own.
+const SIZES: [u64; 2] = [5000, 1_000_000];
+
+/// The files below `folder` whose path names the blob.
+fn files_of(folder: &Path, blob: BlobId, all: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files_of(&path, blob, all)?;
+        } else if path.to_string_lossy().contains(&blob.to_string()) {
+            all.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Nothing of the blob is on the disk any more.
+fn take(disk: &Path, blob: BlobId) -> anyhow::Result<()> {
+    let mut files = Vec::new();
+    files_of(disk, blob, &mut files)?;
+    ensure!(!files.is_empty(), "{blob} is not on the disk");
+    for file in files {
+        fs::remove_file(&file)?;
+        // MinIO has a folder for each object.
+        if file.parent().and_then(Path::file_name).is_some_and(|name| name.to_string_lossy() == blob.to_string()) {
+            fs::remove_dir_all(file.parent().context("no folder")?)?;
+        }
+    }
+    Ok(())
+}
+
+/// One bit in the last quarter of the largest file of the blob, which is what it holds.
+fn rot(disk: &Path, blob: BlobId) -> anyhow::Result<()> {
+    let mut files = Vec::new();
+    files_of(disk, blob, &mut files)?;
+    let sized = files.into_iter().map(|file| Ok((fs::metadata(&file)?.len(), file)));
+    let (_, file) = sized.collect::<anyhow::Result<Vec<_>>>()?.into_iter().max().context("not on the disk")?;
+    let mut bytes = fs::read(&file)?;
+    let place = bytes.len() - bytes.len() / 4;
+    bytes[place] ^= 1;
+    Ok(fs::write(file, bytes)?)
+}
+
+async fn audit(cluster: &Cluster, repair: bool) -> anyhow::Result<BTreeSet<(AuditKind, String, String)>> {
+    let request = AuditRequest { nodes: Vec::new(), deep: true, repair };
+    let mut answers = cluster.client().await?.operations.audit(request).await?.into_inner();
+    let mut found = BTreeSet::new();
+    while let Some(answer) = answers.message().await? {
+        match answer.message {
+            Some(v1::audit_response::Message::Finding(finding)) => {
+                ensure!(!repair || !finding.repaired_by.is_empty(), "{finding:?}");
+                found.insert((finding.kind(), finding.node, finding.key));
+            }
+            Some(v1::audit_response::Message::Summary(summary)) => {
+                ensure!(summary.nodes.iter().all(|node| node.error.is_empty()), "{summary:?}");
+            }
+            Some(v1::audit_response::Message::Progress(_)) | None => {}
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn what_a_power_cut_took_and_rotten_bits_are_found_and_repaired() {
+    run(attentive, async |cluster| {
+        let mut client = cluster.client().await?;
+        let mut blobs = Vec::new();
+        for (n, size) in (0..).zip(SIZES.into_iter().chain(SIZES).chain(SIZES)) {
+            let content = Content::new(n, size);
+            blobs.push((client.put(&format!("{n}"), content).await?.blob_id.parse::<BlobId>()?, content));
+        }
+        cluster.settle().await;
+        let disk = cluster.stack.data_of("node-b").context("it has no disk")?;
+        cluster.stack.kill("node-b").await?;
+        let (taken, rest) = blobs.split_at(SIZES.len());
+        let (rotten, _) = rest.split_at(SIZES.len());
+        for (blob, _) in taken {
+            take(&disk, *blob)?;
+        }
+        for (blob, _) in rotten {
+            rot(&disk, *blob)?;
+        }
+        cluster.stack.start("node-b").await?;
+
+        let with = |kind, blobs: &[(BlobId, Content)]| -> BTreeSet<_> {
+            blobs.iter().map(|(blob, _)| (kind, "node-b".to_owned(), blob.key())).collect()
+        };
+        let expected = &with(AuditKind::Missing, taken) | &with(AuditKind::Corrupt, rotten);
+        eventually("the audit finds it", async || {
+            let found = audit(cluster, false).await?;
+            ensure!(found == expected, "{found:?} instead of {expected:?}");
+            anyhow::Ok(())
+        })
+        .await;
+        // Who reads meanwhile has the bytes from another node.
+        for (n, (_, content)) in blobs.iter().enumerate() {
+            assert_eq!(client.get(&format!("{n}")).await?, content.bytes());
+        }
+        let repaired = audit(cluster, true).await?;
+        ensure!(repaired.is_subset(&expected), "a read may have had some repaired, and nothing else: {repaired:?}");
+        eventually("nothing is left to find", async || {
+            let left = audit(cluster, false).await?;
+            ensure!(left.is_empty(), "{left:?}");
+            anyhow::Ok(())
+        })
+        .await;
+        cluster.settle().await;
+        let (node, bucket) = s3::client(cluster, "node-b");
+        for (blob, content) in &blobs {
+            let object = node.get_object().bucket(&bucket).key(blob.key()).send().await?;
+            assert_eq!(object.body.collect().await?.into_bytes(), content.bytes(), "{blob}");
+        }
+        cluster.verify().await
+    });
+}
