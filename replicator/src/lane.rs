@@ -84,7 +84,7 @@ impl Lane {
                 Some(node) => node.usable(self.shutdown.soft_token()).await,
                 None => false,
             };
-            let is_gone = self.markers.is_gone(&self.target).await;
+            let is_gone = self.markers.is_gone(&self.target);
             if usable && !is_gone && self.journal.stopped().is_none() {
                 return;
             }
@@ -130,7 +130,7 @@ impl Lane {
     /// Whether the event is older than the target's disk: then the refill of that disk does what it asks for, and the fold
     /// would not listen to what becomes of it here.
     async fn is_left_to_refill(&self, seq: u64) -> bool {
-        self.markers.get(&self.target).await.is_some_and(|disk| seq < disk.since)
+        self.markers.get(&self.target).is_some_and(|disk| seq < disk.since)
     }
 
     /// Has the target filled, by whichever process gets to it first.
@@ -139,7 +139,7 @@ impl Lane {
         if let Err(error) = self.markers.refresh().await {
             return self.give_back(delivery, &error.to_string()).await;
         }
-        let disk = self.markers.get(target).await;
+        let disk = self.markers.get(target);
         if disk.is_none_or(|disk| (disk.marker_id, disk.since) != (marker_id, seq)) {
             tracing::debug!(seq, node.id = %target, "event {seq} is not the latest about the disk of node {target}");
             return delivery.ack().await;

@@ -88,7 +88,7 @@ impl Refiller {
     /// which refill the node's disk needs: one that is not known is asked for again, and finds there what was copied.
     async fn ask_if_forgotten(&self, saved: Option<&Saved>) -> Result<(), Error> {
         let lane = &self.lane;
-        let Some(disk) = lane.markers.get(&lane.target).await else { return Ok(()) };
+        let Some(disk) = lane.markers.get(&lane.target) else { return Ok(()) };
         if saved.is_some_and(|saved| saved.refill.cause >= disk.since) {
             return Ok(());
         }
@@ -100,7 +100,7 @@ impl Refiller {
     async fn is_wanted(&self, saved: Option<&Saved>) -> bool {
         let Some(Saved { refill, .. }) = saved else { return false };
         let (lane, marker_id) = (&self.lane, refill.marker_id);
-        let disk = lane.markers.get(&lane.target).await;
+        let disk = lane.markers.get(&lane.target);
         let is_latest = disk.is_some_and(|disk| (disk.marker_id, disk.since) == (marker_id, refill.cause));
         let node = lane.nodes.get(&lane.target);
         // Between the event and the marker on the disk there may be a while.
@@ -116,7 +116,7 @@ impl Refiller {
         if !self.is_wanted(Some(&saved)).await {
             return Ok(());
         }
-        let Some(disk) = lane.markers.get(&lane.target).await else { return Ok(()) };
+        let Some(disk) = lane.markers.get(&lane.target) else { return Ok(()) };
         let erased = self.ordered_erasures(saved.refill.until).await?;
         match Pass::new(self, disk, saved, erased).run().await? {
             End::Done | End::Replaced | End::Shutdown => {}

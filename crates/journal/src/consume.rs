@@ -1,6 +1,7 @@
 //! The one loop around deliveries.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use runtime::shutdown::Shutdown;
@@ -11,6 +12,9 @@ use tracing::Instrument as _;
 use crate::error::Error;
 use crate::slots::{Slot, Slots};
 use crate::work::{Delivery, Ended, Work};
+
+/// A gate that has not let anything pass for so long is shut.
+const GATE_SHUT_AFTER: Duration = Duration::from_millis(50);
 
 /// Gives deliveries to `handler`, each with a [`Slot`], until the soft step of `shutdown`; then gives back what has not been
 /// started, and waits until what has is ended, or until the hard step. A handler that has finished, and only waits before
@@ -102,7 +106,9 @@ where
     }
 }
 
-/// Waits until the gate is open. If it is not open now, what was asked for is given back first.
+/// Waits until the gate is open. If that takes a while, what was asked for is given back first: not at once, since a gate
+/// that is open may need a moment to say so, and what the server sends while it learns that nobody reads any more comes
+/// again only after `ack_wait`.
 async fn pass<G, Open>(work: &mut Work, gate: &G)
 where
     G: Fn() -> Open,
@@ -110,7 +116,7 @@ where
 {
     let open = gate();
     tokio::pin!(open);
-    if futures::poll!(&mut open).is_pending() {
+    if tokio::time::timeout(GATE_SHUT_AFTER, &mut open).await.is_err() {
         work.release().await;
         open.await;
     }
@@ -122,7 +128,8 @@ where
     Done: Future<Output = Ended> + Send + 'static,
 {
     let recorded = &delivery.recorded;
-    let span = tracing::info_span!("journal.deliver", seq = recorded.n, event.id = recorded.message_id);
+    let delivered = delivery.delivered;
+    let span = tracing::info_span!("journal.deliver", seq = recorded.n, event.id = recorded.message_id, delivered);
     let pulse = delivery.pulse();
     // Taken here, so that the next step counts it, unless a paused delivery was faster.
     let slot = Slot::take(free).now_or_never();

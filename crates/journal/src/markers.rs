@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use proto::{DecodeError, Fact, Kind, MarkerId, NodeId, Recorded};
 use tokio::sync::Mutex;
@@ -19,7 +19,10 @@ const KINDS: [Kind; 4] = [Kind::NodeJoined, Kind::NodeWiped, Kind::NodeRetired, 
 #[derive(Debug)]
 pub struct Markers {
     journal: Journal,
-    state: Mutex<State>,
+    /// One reads the journal at a time.
+    refreshing: Mutex<()>,
+    /// Never held while the journal is asked: whoever copies looks here for each blob.
+    state: RwLock<State>,
 }
 
 /// Answers the marker that a node should carry, if it is another than the one that was found.
@@ -56,19 +59,20 @@ struct State {
 impl Markers {
     /// Knows nothing before the first [`Self::refresh`].
     pub fn new(journal: Journal) -> Self {
-        Self { journal, state: Mutex::default() }
+        Self { journal, refreshing: Mutex::default(), state: RwLock::default() }
     }
 
     /// Reads what is new in the journal: one question for each kind when there is nothing.
     pub async fn refresh(&self) -> Result<(), Error> {
-        let mut state = self.state.lock().await;
+        let _alone = self.refreshing.lock().await;
         let mut next = [const { None }; KINDS.len()];
         loop {
             // Asked again whenever something was found: of two kinds, the one asked first may have got an earlier event
             // since.
+            let from = self.known().read_to + 1;
             for (found, kind) in next.iter_mut().zip(KINDS) {
                 if found.is_none() {
-                    *found = self.journal.next_of(kind, state.read_to + 1).await?;
+                    *found = self.journal.next_of(kind, from).await?;
                 }
             }
             let first = |next: &[Option<Recorded>; KINDS.len()]| {
@@ -79,28 +83,32 @@ impl Markers {
             // What comes before the candidate is in the journal by now.
             for i in (0..KINDS.len()).filter(|i| *i != candidate) {
                 if next[i].is_none() {
-                    next[i] = self.journal.next_of(KINDS[i], state.read_to + 1).await?;
+                    next[i] = self.journal.next_of(KINDS[i], from).await?;
                 }
             }
             let Some(recorded) = first(&next).and_then(|i| next[i].take()) else { return Ok(()) };
-            state.read(&recorded);
+            self.state.write().unwrap_or_else(PoisonError::into_inner).read(&recorded);
         }
     }
 
+    fn known(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The disk of a node that is part of the cluster, as of the last refresh.
-    pub async fn get(&self, node: &NodeId) -> Option<Disk> {
-        self.state.lock().await.disks.get(node).copied()
+    pub fn get(&self, node: &NodeId) -> Option<Disk> {
+        self.known().disks.get(node).copied()
     }
 
     /// Whether a node is no part of the cluster, as of the last refresh: it never joined, or was retired.
-    pub async fn is_gone(&self, node: &NodeId) -> bool {
-        let state = self.state.lock().await;
+    pub fn is_gone(&self, node: &NodeId) -> bool {
+        let state = self.known();
         state.read_to > 0 && !state.disks.contains_key(node)
     }
 
     /// Whether the disk with this marker was a node's that was retired, as of the last refresh.
-    pub async fn was_retired(&self, marker_id: MarkerId) -> bool {
-        self.state.lock().await.retired.contains(&marker_id)
+    pub fn was_retired(&self, marker_id: MarkerId) -> bool {
+        self.known().retired.contains(&marker_id)
     }
 
     /// [`Self::other`] as a function, for those who look at the nodes.
@@ -116,12 +124,12 @@ impl Markers {
     /// too while the journal cannot be asked.
     pub async fn other(&self, node: &NodeId, found: MarkerId) -> Option<MarkerId> {
         let is_other = |disk: Option<Disk>| disk.map(|disk| disk.marker_id).filter(|known| *known != found);
-        is_other(self.get(node).await)?;
+        is_other(self.get(node))?;
         if let Err(error) = self.refresh().await {
             tracing::debug!(node.id = %node, "cannot ask for the marker of node {node} now: {error}");
             return None;
         }
-        is_other(self.get(node).await)
+        is_other(self.get(node))
     }
 }
 

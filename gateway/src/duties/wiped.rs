@@ -78,7 +78,7 @@ async fn look(files: &Files, markers: &Markers, looks: &mut Looks, wiped_after: 
     let mut wiped = Vec::new();
     for node in opened.nodes.all() {
         let id = node.id();
-        if markers.get(id).await.is_none() {
+        if markers.get(id).is_none() {
             // It waits for `gateway init`.
             continue;
         }
@@ -116,7 +116,7 @@ async fn take_back_all(
         // Another gateway may just have done it.
         markers.refresh().await?;
         let id = node.id();
-        let Some(disk) = markers.get(id).await else { continue };
+        let Some(disk) = markers.get(id) else { continue };
         if seen(node).await == Seen::Nothing
             && let Err(error) = Box::pin(take_back(files, &opened.journal, node, disk, process)).await
         {

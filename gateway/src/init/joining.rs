@@ -52,7 +52,7 @@ pub(crate) async fn join_all(
         };
         let bucket = if one.bucket_created { "bucket created, " } else { "" };
         let was_retired = match &seen {
-            Seen::Marker(marker) => markers.was_retired(marker.marker_id).await,
+            Seen::Marker(marker) => markers.was_retired(marker.marker_id),
             Seen::Nothing | Seen::Unreachable(_) => false,
         };
         let line = match step(cluster, id, &seen, joined.get(id).copied(), was_retired) {
@@ -121,7 +121,7 @@ async fn joined(markers: &Markers, looked: &[Looked]) -> HashMap<NodeId, MarkerI
     let mut joined = HashMap::new();
     for one in looked {
         let id = one.node.id();
-        joined.extend(markers.get(id).await.map(|disk| (id.clone(), disk.marker_id)));
+        joined.extend(markers.get(id).map(|disk| (id.clone(), disk.marker_id)));
     }
     joined
 }

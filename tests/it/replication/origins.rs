@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use futures::future::try_join_all;
 use proto::v1::ReplicaState;
 use tests::{Act, Cluster, Content, Link, Proxy, Rule, eventually, run};
 
 const ORIGIN: &str = "node-b";
 const BLOBS: u64 = 400;
 const SIZE: u64 = 20_000;
+const CLIENTS: usize = 8;
 
 fn setup(builder: compose::Builder) -> compose::Builder {
     let settings = [
@@ -39,11 +41,15 @@ async fn waits_for_origin(
         }
     };
     only(Some(ORIGIN));
-    let mut client = cluster.client().await?;
-    for n in 0..BLOBS {
-        let receipt = client.put(&format!("old/{n}"), Content::new(n, SIZE)).await?;
-        assert_eq!(receipt.node, ORIGIN);
-    }
+    let upload = async |first: u64| -> anyhow::Result<()> {
+        let mut client = cluster.client().await?;
+        for n in (first..BLOBS).step_by(CLIENTS) {
+            let receipt = client.put(&format!("old/{n}"), Content::new(n, SIZE)).await?;
+            assert_eq!(receipt.node, ORIGIN);
+        }
+        Ok(())
+    };
+    try_join_all((0..CLIENTS as u64).map(upload)).await?;
     only(Some("node-a"));
     spoil().await?;
     cluster.stack.scale(processes).await?;

@@ -33,7 +33,7 @@ async fn disks_follow_the_journal() -> Result<()> {
     let journal = bench.open().await?;
     let markers = Arc::new(Markers::new(journal.clone()));
     markers.refresh().await?;
-    assert_eq!(markers.get(&node()).await, None);
+    assert_eq!(markers.get(&node()), None);
     let [first, second] = [(); 2].map(|()| MarkerId::new(bench.ids.v4()));
     journal.publish(&bench.upload(1)).await?;
     let fact = NodeJoined { node: node(), marker_id: first, endpoint: "http://a".to_owned(), bucket: "b".to_owned() };
@@ -41,17 +41,17 @@ async fn disks_follow_the_journal() -> Result<()> {
     journal.publish(&bench.upload(2)).await?;
     assert_eq!(markers.other(&node(), second).await, None, "what is not known yet is no objection");
     markers.refresh().await?;
-    assert_eq!(markers.get(&node()).await, Some(Disk { marker_id: first, since: joined, joined, takes_earlier: true }));
+    assert_eq!(markers.get(&node()), Some(Disk { marker_id: first, since: joined, joined, takes_earlier: true }));
     assert_eq!(markers.other(&node(), second).await, Some(first));
 
     let wiped = NodeWiped { node: node(), old_marker_id: first, marker_id: second };
     let since = journal.publish(&event(&bench, Fact::NodeWiped(wiped))).await?.n;
     // Asked before an objection is made.
     assert_eq!(markers.judge()(node(), second).await, None);
-    assert_eq!(markers.get(&node()).await, Some(Disk { marker_id: second, since, joined, takes_earlier: true }));
+    assert_eq!(markers.get(&node()), Some(Disk { marker_id: second, since, joined, takes_earlier: true }));
     let later = Markers::new(journal);
     later.refresh().await?;
-    assert_eq!(later.get(&node()).await, Some(Disk { marker_id: second, since, joined, takes_earlier: true }));
+    assert_eq!(later.get(&node()), Some(Disk { marker_id: second, since, joined, takes_earlier: true }));
     Ok(())
 }
 
