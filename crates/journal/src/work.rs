@@ -117,7 +117,9 @@ impl Work {
     /// Takes nothing more, and gives back at once what was taken and not returned.
     pub async fn release(&mut self) {
         let Some(puller) = self.puller.take() else { return };
-        for message in puller.close().await {
+        let left = puller.close().await;
+        tracing::debug!("take no more deliveries of {}, and give {} back", self.consumer, left.len());
+        for message in left {
             match self.delivery(message) {
                 Ok(delivery) => {
                     let _ended = delivery.give_back().await;
