@@ -21,7 +21,7 @@ const GATE_SHUT_AFTER: Duration = Duration::from_millis(50);
 /// it can end its delivery, drops the slot, so that another delivery can start; one that wants to wait pauses it.
 ///
 /// Before anything is taken, `gate` must let it pass: a breaker that waits until the node may be used. While it waits,
-/// nothing is taken from the consumer, so that other processes get it.
+/// nothing is asked of the consumer, and what was asked for before is given back, so that other processes get it.
 ///
 /// A handler must bear to get the same event again, also while an earlier delivery of it is still worked on somewhere,
 /// and events that it cannot decode. While it runs, the server is told that the work goes on. A handler that panics ends
@@ -106,9 +106,8 @@ where
     }
 }
 
-/// Waits until the gate is open. If that takes a while, what was asked for is given back first: not at once, since a gate
-/// that is open may need a moment to say so, and what the server sends while it learns that nobody reads any more comes
-/// again only after `ack_wait`.
+/// Waits until the gate is open, and gives back what comes meanwhile: not at once, since a gate that is open may need a
+/// moment to say so.
 async fn pass<G, Open>(work: &mut Work, gate: &G)
 where
     G: Fn() -> Open,
@@ -116,10 +115,16 @@ where
 {
     let open = gate();
     tokio::pin!(open);
-    if tokio::time::timeout(GATE_SHUT_AFTER, &mut open).await.is_err() {
-        work.release().await;
-        open.await;
+    let shut = async {
+        tokio::time::sleep(GATE_SHUT_AFTER).await;
+        work.hand_back().await;
+    };
+    tokio::select! {
+        biased;
+        () = &mut open => return,
+        () = shut => {}
     }
+    open.await;
 }
 
 fn start<H, Done>(running: &mut JoinSet<Ended>, delivery: Delivery, free: &Arc<Semaphore>, handler: Arc<H>)

@@ -114,18 +114,39 @@ impl Work {
         }
     }
 
+    /// Asks for nothing more and gives back whatever still comes, until nothing can. Unlike after [`Self::release`], nothing
+    /// of it waits for `ack_wait`: what the server sends to an inbox that it has not yet heard the end of is lost.
+    ///
+    /// May be dropped at any time, to go on with what is outstanding.
+    pub async fn hand_back(&mut self) {
+        while let Some(puller) = self.puller.as_mut().filter(|puller| puller.outstanding() > 0) {
+            match puller.next().await {
+                Pulled::Message(message) => self.give_back(*message).await,
+                Pulled::Expired => {}
+                Pulled::Lost(reason) => {
+                    tracing::debug!("requests to {} are lost: {reason}", self.consumer);
+                    self.puller = None;
+                }
+            }
+        }
+    }
+
     /// Takes nothing more, and gives back at once what was taken and not returned.
     pub async fn release(&mut self) {
         let Some(puller) = self.puller.take() else { return };
         let left = puller.close().await;
         tracing::debug!("take no more deliveries of {}, and give {} back", self.consumer, left.len());
         for message in left {
-            match self.delivery(message) {
-                Ok(delivery) => {
-                    let _ended = delivery.give_back().await;
-                }
-                Err(error) => tracing::debug!("left a delivery to its time limit: {error}"),
+            self.give_back(message).await;
+        }
+    }
+
+    async fn give_back(&self, message: Message) {
+        match self.delivery(message) {
+            Ok(delivery) => {
+                let _ended = delivery.give_back().await;
             }
+            Err(error) => tracing::debug!("left a delivery to its time limit: {error}"),
         }
     }
 

@@ -10,7 +10,7 @@ use futures::future::try_join_all;
 use journal::{ConsumerName, Delivery, Ended, Error, Journal, Lag, Lane, Slot, Slots, consume, consumer_name};
 use proto::Event;
 use runtime::shutdown::Shutdown;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -324,6 +324,46 @@ async fn a_closed_gate_leaves_everything_to_others() -> Result<()> {
     }
     settled(&journal).await;
     assert_eq!(seen.load(Ordering::SeqCst), 1);
+    bench.shutdown.trigger_soft();
+    running.await??;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_that_shuts_and_opens_loses_no_delivery() -> Result<()> {
+    const EVENTS: u64 = 600;
+    let mut bench = Bench::empty().await?;
+    // What is lost does not come again while this runs.
+    bench.config.ack_wait = Duration::from_hours(1);
+    bench.init().await?;
+    let journal = bench.open().await?;
+    let (open, gate) = watch::channel(true);
+    let opens = move || {
+        let mut gate = gate.clone();
+        async move { drop(gate.wait_for(|is_open| *is_open).await) }
+    };
+    let handler = |delivery: Delivery| delivery.ack();
+    let (work, shutdown) = (journal.work(&small(), &bench.shutdown).await?, bench.shutdown.clone());
+    let run = async move { consume(work, Slots::until_ended(16), opens, keeping(handler), &shutdown).await };
+    let running = tokio::runtime::Handle::current().spawn(run);
+    let flap = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(70)).await;
+            open.send_modify(|is_open| *is_open = !*is_open);
+        }
+    };
+    let work = async {
+        for _ in 0..EVENTS / 20 {
+            publish(&bench, &journal, 20).await?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        published = work => published?,
+        () = flap => {}
+    }
+    open.send_replace(true);
+    settled(&journal).await;
     bench.shutdown.trigger_soft();
     running.await??;
     Ok(())
