@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::s3;
 
 /// Kind, node, key.
-type Found = BTreeSet<(AuditKind, String, String)>;
+pub(super) type Found = BTreeSet<(AuditKind, String, String)>;
 
 /// No time passes before an object may be called out of place, and nothing is scrubbed. An audit beside an upload takes its
 /// object for an orphan.
@@ -33,12 +33,12 @@ fn without_settling(builder: Builder) -> Builder {
 }
 
 /// The whole answer of an audit.
-struct Audit {
+pub(super) struct Audit {
     findings: Vec<v1::AuditFinding>,
     nodes: Vec<v1::AuditedNode>,
 }
 
-async fn audit(client: &mut Client, deep: bool, repair: bool) -> anyhow::Result<Audit> {
+pub(super) async fn audit(client: &mut Client, deep: bool, repair: bool) -> anyhow::Result<Audit> {
     let request = v1::AuditRequest { nodes: Vec::new(), deep, repair };
     let mut stream = client.operations.audit(request).await?.into_inner();
     let (mut findings, mut summary) = (Vec::new(), None);
@@ -56,7 +56,7 @@ async fn audit(client: &mut Client, deep: bool, repair: bool) -> anyhow::Result<
 }
 
 impl Audit {
-    fn found(&self) -> Found {
+    pub(super) fn found(&self) -> Found {
         let all = self.findings.iter();
         all.map(|finding| (finding.kind(), finding.node.clone(), finding.key.clone())).collect()
     }
@@ -68,7 +68,7 @@ impl Audit {
 }
 
 /// Asks until an audit finds this and nothing else.
-async fn finds(cluster: &Cluster, deep: bool, expected: &Found) {
+pub(super) async fn finds(cluster: &Cluster, deep: bool, expected: &Found) {
     eventually("an audit finds what it should", async || {
         let audit = audit(&mut cluster.client().await?, deep, false).await?;
         ensure!(audit.errors().is_empty(), "{:?}", audit.errors());
@@ -94,7 +94,7 @@ async fn delete(cluster: &Cluster, node: &str, key: &str) -> anyhow::Result<()> 
     Ok(())
 }
 
-async fn read(cluster: &Cluster, node: &str, key: &str) -> anyhow::Result<Vec<u8>> {
+pub(super) async fn read(cluster: &Cluster, node: &str, key: &str) -> anyhow::Result<Vec<u8>> {
     let (client, bucket) = s3::client(cluster, node);
     let object = client.get_object().bucket(bucket).key(key).send().await?;
     Ok(object.body.collect().await?.to_vec())

@@ -1,17 +1,16 @@
 //! What happens to a node's disk behind its back is found by an audit and repaired: files that a power cut took (MinIO
 //! syncs the data of an object, but not the folder that names it), and bits that are others than those that were written.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use proto::BlobId;
-use proto::v1::{self, AuditKind, AuditRequest};
-use tests::{Cluster, Content, eventually, run};
+use proto::v1::AuditKind;
+use tests::{Content, run};
 
+use super::audit::{Found, audit, finds, read};
 use super::world::attentive;
-use crate::s3;
 
 /// One in MinIO's own file about an object, and one in a file of its own.
 const SIZES: [u64; 2] = [5000, 1_000_000];
@@ -56,25 +55,6 @@ fn rot(disk: &Path, blob: BlobId) -> anyhow::Result<()> {
     Ok(fs::write(file, bytes)?)
 }
 
-async fn audit(cluster: &Cluster, repair: bool) -> anyhow::Result<BTreeSet<(AuditKind, String, String)>> {
-    let request = AuditRequest { nodes: Vec::new(), deep: true, repair };
-    let mut answers = cluster.client().await?.operations.audit(request).await?.into_inner();
-    let mut found = BTreeSet::new();
-    while let Some(answer) = answers.message().await? {
-        match answer.message {
-            Some(v1::audit_response::Message::Finding(finding)) => {
-                ensure!(!repair || !finding.repaired_by.is_empty(), "{finding:?}");
-                found.insert((finding.kind(), finding.node, finding.key));
-            }
-            Some(v1::audit_response::Message::Summary(summary)) => {
-                ensure!(summary.nodes.iter().all(|node| node.error.is_empty()), "{summary:?}");
-            }
-            Some(v1::audit_response::Message::Progress(_)) | None => {}
-        }
-    }
-    Ok(found)
-}
-
 #[test]
 fn what_a_power_cut_took_and_rotten_bits_are_found_and_repaired() {
     run(attentive, async |cluster| {
@@ -97,33 +77,21 @@ fn what_a_power_cut_took_and_rotten_bits_are_found_and_repaired() {
         }
         cluster.stack.start("node-b").await?;
 
-        let with = |kind, blobs: &[(BlobId, Content)]| -> BTreeSet<_> {
+        let with = |kind, blobs: &[(BlobId, Content)]| -> Found {
             blobs.iter().map(|(blob, _)| (kind, "node-b".to_owned(), blob.key())).collect()
         };
         let expected = &with(AuditKind::Missing, taken) | &with(AuditKind::Corrupt, rotten);
-        eventually("the audit finds it", async || {
-            let found = audit(cluster, false).await?;
-            ensure!(found == expected, "{found:?} instead of {expected:?}");
-            anyhow::Ok(())
-        })
-        .await;
+        finds(cluster, true, &expected).await;
         // Who reads meanwhile has the bytes from another node.
         for (n, (_, content)) in blobs.iter().enumerate() {
             assert_eq!(client.get(&format!("{n}")).await?, content.bytes());
         }
-        let repaired = audit(cluster, true).await?;
+        let repaired = audit(&mut client, true, true).await?.found();
         ensure!(repaired.is_subset(&expected), "a read may have had some repaired, and nothing else: {repaired:?}");
-        eventually("nothing is left to find", async || {
-            let left = audit(cluster, false).await?;
-            ensure!(left.is_empty(), "{left:?}");
-            anyhow::Ok(())
-        })
-        .await;
+        finds(cluster, true, &Found::new()).await;
         cluster.settle().await;
-        let (node, bucket) = s3::client(cluster, "node-b");
         for (blob, content) in &blobs {
-            let object = node.get_object().bucket(&bucket).key(blob.key()).send().await?;
-            assert_eq!(object.body.collect().await?.into_bytes(), content.bytes(), "{blob}");
+            ensure!(read(cluster, "node-b", &blob.key()).await? == content.bytes(), "{blob} has other bytes");
         }
         cluster.verify().await
     });
