@@ -76,7 +76,8 @@ impl Default for Builder {
             external: External::default(),
             overrides: BTreeMap::new(),
             start_timeout: Duration::from_mins(1),
-            stop_grace: Duration::from_secs(15),
+            // More than the services' own `shutdown_grace`, after which they end by themselves.
+            stop_grace: Duration::from_secs(40),
             progress: Progress::silent(),
         }
     }
