@@ -20,7 +20,7 @@ const MARK: &str = "highwater-data";
 pub(crate) struct Data {
     root: PathBuf,
     /// Held as long as this value lives; the kernel releases it however the process ends.
-    _lock: File,
+    lock: File,
 }
 
 impl Data {
@@ -46,7 +46,7 @@ impl Data {
         lock.rewind().context("rewind the lock file")?;
         let program = std::env::args().collect::<Vec<_>>().join(" ");
         writeln!(lock, "{} {program}", std::process::id()).context("write the lock file")?;
-        let data = Self { root, _lock: lock };
+        let data = Self { root, lock };
         data.wait_for_guards(progress).await?;
         Ok(data)
     }
@@ -110,6 +110,12 @@ impl Data {
     }
 }
 
+impl Drop for Data {
+    fn drop(&mut self) {
+        unlock(&self.lock);
+    }
+}
+
 /// Where a program's output goes.
 pub(crate) fn log_path(root: &Path, name: &str) -> PathBuf {
     root.join("logs").join(format!("{name}.log"))
@@ -123,7 +129,7 @@ pub(crate) fn elsewhere_path(root: &Path) -> PathBuf {
 /// Who has the directory now, as `compose up (pid 123)`; nothing when nobody has.
 pub(crate) fn holder(root: &Path) -> Option<String> {
     let mut file = OpenOptions::new().read(true).write(true).open(lock_path(root)).ok()?;
-    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+    if is_free(&file) {
         return None;
     }
     let mut text = String::new();
@@ -135,7 +141,7 @@ pub(crate) fn holder(root: &Path) -> Option<String> {
 /// Whether a runner or a guard has the directory.
 pub(crate) fn is_held(root: &Path) -> bool {
     [lock_path(root), lease_path(root)].iter().any(|path| match OpenOptions::new().read(true).write(true).open(path) {
-        Ok(file) => rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err(),
+        Ok(file) => !is_free(&file),
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     })
 }
@@ -220,6 +226,22 @@ async fn lock(root: &Path) -> anyhow::Result<File> {
         tokio::time::sleep(Duration::from_millis(40)).await;
     }
     bail!("{} is in use by {}", root.display(), holder(root).unwrap_or_else(|| "another run".to_owned()))
+}
+
+/// Whether nobody has the file locked.
+fn is_free(file: &File) -> bool {
+    let is_free = rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive).is_ok();
+    if is_free {
+        unlock(file);
+    }
+    is_free
+}
+
+/// Closing the file is not enough: a child that another thread has just forked has it open too, until it becomes the
+/// program that it is to run.
+fn unlock(file: &File) {
+    // It fails only for what is no open file.
+    let _unlocked = rustix::fs::flock(file, FlockOperation::Unlock);
 }
 
 fn lease_path(root: &Path) -> PathBuf {
