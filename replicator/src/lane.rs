@@ -84,13 +84,14 @@ impl Lane {
                 Some(node) => node.usable(self.shutdown.soft_token()).await,
                 None => false,
             };
-            let is_gone = self.markers.is_gone(&self.target);
-            if usable && !is_gone && self.journal.stopped().is_none() {
-                return;
-            }
             // It may have joined just now. Who cannot ask asks again.
-            if is_gone && let Err(error) = self.markers.refresh().await {
+            if self.markers.is_gone(&self.target)
+                && let Err(error) = self.markers.refresh().await
+            {
                 tracing::debug!(node.id = %self.target, "whether node {} has joined is not known: {error}", self.target);
+            }
+            if usable && !self.markers.is_gone(&self.target) && self.journal.stopped().is_none() {
+                return;
             }
             retry::sleep(LOOK_AGAIN, self.shutdown.soft_token()).await;
         }

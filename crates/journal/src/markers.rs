@@ -21,7 +21,8 @@ pub struct Markers {
     journal: Journal,
     /// One reads the journal at a time.
     refreshing: Mutex<()>,
-    /// Never held while the journal is asked: whoever copies looks here for each blob.
+    /// As of the last whole pass over the journal: of a part of it nothing would follow. Never held while the journal is
+    /// asked, since whoever copies looks here for each blob.
     state: RwLock<State>,
 }
 
@@ -43,7 +44,7 @@ pub struct Disk {
     pub takes_earlier: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct State {
     disks: BTreeMap<NodeId, Disk>,
     /// Markers of nodes that were retired: those disks never join again.
@@ -65,11 +66,18 @@ impl Markers {
     /// Reads what is new in the journal: one question for each kind when there is nothing.
     pub async fn refresh(&self) -> Result<(), Error> {
         let _alone = self.refreshing.lock().await;
+        let mut state = self.known().clone();
+        self.read_on(&mut state).await?;
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+        Ok(())
+    }
+
+    async fn read_on(&self, state: &mut State) -> Result<(), Error> {
         let mut next = [const { None }; KINDS.len()];
         loop {
             // Asked again whenever something was found: of two kinds, the one asked first may have got an earlier event
             // since.
-            let from = self.known().read_to + 1;
+            let from = state.read_to + 1;
             for (found, kind) in next.iter_mut().zip(KINDS) {
                 if found.is_none() {
                     *found = self.journal.next_of(kind, from).await?;
@@ -87,7 +95,7 @@ impl Markers {
                 }
             }
             let Some(recorded) = first(&next).and_then(|i| next[i].take()) else { return Ok(()) };
-            self.state.write().unwrap_or_else(PoisonError::into_inner).read(&recorded);
+            state.read(&recorded);
         }
     }
 
@@ -100,10 +108,10 @@ impl Markers {
         self.known().disks.get(node).copied()
     }
 
-    /// Whether a node is no part of the cluster, as of the last refresh: it never joined, or was retired.
+    /// Whether a node is no part of the cluster, as of the last refresh: it never joined, or was retired. True as well
+    /// before the first refresh.
     pub fn is_gone(&self, node: &NodeId) -> bool {
-        let state = self.known();
-        state.read_to > 0 && !state.disks.contains_key(node)
+        !self.known().disks.contains_key(node)
     }
 
     /// Whether the disk with this marker was a node's that was retired, as of the last refresh.
