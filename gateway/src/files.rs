@@ -72,6 +72,9 @@ pub(crate) struct Opened {
     pub(crate) journal: Journal,
     /// The nodes of its cluster.
     pub(crate) nodes: Nodes,
+    /// Held from asking how the nodes stand, and how blobs are placed on them, to telling [`Self::nodes`]: of two at once,
+    /// the one that asked first could be the last to tell.
+    pub(crate) learning: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The uploads or the downloads that run now.

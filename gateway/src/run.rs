@@ -69,7 +69,7 @@ async fn open(files: Files, config: Config, process: Process) -> anyhow::Result<
     tasks.spawn("gateway.guard", watch::guard(files.catalog().clone(), journal.clone(), shutdown.clone()));
     let markers = Arc::new(Markers::new(journal.clone()));
     nodes.expect(markers.judge()).await;
-    files.open(Opened { journal, nodes });
+    files.open(Opened { journal, nodes, learning: Arc::default() });
     tasks.spawn("gateway.standings", files.clone().watch_standings(shutdown.clone()));
     let holder = ids.v7().to_string();
     let wiped = duties::wiped(files.clone(), config.duties.clone(), markers, holder.clone(), process);

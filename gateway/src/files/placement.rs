@@ -77,12 +77,13 @@ impl Files {
             }
             _ => tracing::info!("the placement was changed with event {}", receipt.sequence),
         }
+        let _alone = opened.learning.lock().await;
         let cluster = self.placement(Some(receipt.sequence)).await?;
         self.take_layout(&cluster);
         Ok(cluster)
     }
 
-    /// Places uploads as the catalog says from here on.
+    /// Places uploads as the catalog says from here on. Who calls it holds [`super::Opened::learning`].
     pub(super) fn take_layout(&self, cluster: &Cluster) {
         if let Some(opened) = self.opened() {
             let stays = |node: &NodeId| opened.nodes.standing(node) != Standing::Leaving;

@@ -42,6 +42,7 @@ impl Files {
         let opened = self.ready()?;
         // Uploads that the catalog has not come to yet may be on that node alone.
         self.reach(Some(self.sequence(opened.journal.head().await?.n)?)).await?;
+        let learning = opened.learning.lock().await;
         let cluster = self.catalog().cluster().await?;
         let joined = &cluster.nodes;
         let Some(row) = joined.iter().find(|row| row.node == *node) else {
@@ -63,6 +64,7 @@ impl Files {
             .map(|other| other.id().clone())
             .collect();
         self.take_layout(&cluster);
+        drop(learning);
         let (blobs, waiting_for) = self.not_yet_elsewhere(node, &others).await?;
         if blobs > 0 {
             return Ok(Retirement { at: None, waiting_for: Some(waiting_for), blobs });
@@ -140,6 +142,7 @@ impl Files {
     /// Learns from the catalog, which is answered, how the nodes stand in the cluster and how blobs are placed on them.
     pub(crate) async fn look_at_standings(&self) -> Result<Cluster> {
         let opened = self.ready()?;
+        let _alone = opened.learning.lock().await;
         let cluster = self.catalog().cluster().await?;
         let joined = &cluster.nodes;
         // A catalog that knows no node has only begun.
