@@ -102,7 +102,7 @@ impl Lane {
     async fn handle(self: Arc<Self>, delivery: Delivery, slot: Slot) -> Ended {
         let seq = delivery.recorded.n;
         match Asked::read(&delivery.recorded, &self.target, &self.node_ids) {
-            Asked::Copy(_) if self.is_left_to_refill(seq).await => {
+            Asked::Copy(_) if self.is_left_to_refill(seq) => {
                 let target = &self.target;
                 tracing::debug!(seq, node.id = %target, "what event {seq} asks of node {target} is left to its refill");
                 delivery.ack().await
@@ -130,7 +130,7 @@ impl Lane {
 
     /// Whether the event is older than the target's disk: then the refill of that disk does what it asks for, and the fold
     /// would not listen to what becomes of it here.
-    async fn is_left_to_refill(&self, seq: u64) -> bool {
+    fn is_left_to_refill(&self, seq: u64) -> bool {
         self.markers.get(&self.target).is_some_and(|disk| seq < disk.since)
     }
 

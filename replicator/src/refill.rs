@@ -66,7 +66,7 @@ impl Refiller {
         lane.markers.refresh().await?;
         let saved = lane.journal.refill(&lane.target).await?;
         self.ask_if_forgotten(saved.as_ref()).await?;
-        if !self.is_wanted(saved.as_ref()).await {
+        if !self.is_wanted(saved.as_ref()) {
             return Ok(());
         }
         let duty = format!("refill-{}", lane.target);
@@ -97,7 +97,7 @@ impl Refiller {
     }
 
     /// Whether there is something to do, on the disk that the node has now.
-    async fn is_wanted(&self, saved: Option<&Saved>) -> bool {
+    fn is_wanted(&self, saved: Option<&Saved>) -> bool {
         let Some(Saved { refill, .. }) = saved else { return false };
         let (lane, marker_id) = (&self.lane, refill.marker_id);
         let disk = lane.markers.get(&lane.target);
@@ -113,7 +113,7 @@ impl Refiller {
         let lane = &self.lane;
         // As whoever had the lease before left it.
         let Some(saved) = lane.journal.refill(&lane.target).await? else { return Ok(()) };
-        if !self.is_wanted(Some(&saved)).await {
+        if !self.is_wanted(Some(&saved)) {
             return Ok(());
         }
         let Some(disk) = lane.markers.get(&lane.target) else { return Ok(()) };

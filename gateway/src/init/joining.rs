@@ -40,7 +40,7 @@ pub(crate) async fn join_all(
 ) -> anyhow::Result<usize> {
     let markers = Markers::new(journal.clone());
     markers.refresh().await?;
-    let joined = joined(&markers, looked).await;
+    let joined = joined(&markers, looked);
     let cluster = journal.identity().cluster;
     let mut refused = 0;
     for one in looked {
@@ -117,7 +117,7 @@ fn step(cluster: ClusterId, id: &NodeId, seen: &Seen, joined: Option<MarkerId>, 
 }
 
 /// The marker of every node that is part of the cluster, as the journal tells.
-async fn joined(markers: &Markers, looked: &[Looked]) -> HashMap<NodeId, MarkerId> {
+fn joined(markers: &Markers, looked: &[Looked]) -> HashMap<NodeId, MarkerId> {
     let mut joined = HashMap::new();
     for one in looked {
         let id = one.node.id();
