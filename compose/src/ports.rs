@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use runtime::clock::Ids;
@@ -115,8 +115,12 @@ fn reserve() -> anyhow::Result<(u16, File)> {
     bail!("no free port found between {} and {}", FREE.start, FREE.end)
 }
 
+/// One folder for the whole machine, since its ports are the machine's, whatever `TMPDIR` says: that may differ from run to
+/// run.
 fn reservations() -> PathBuf {
-    std::env::temp_dir().join(format!("highwater-ports-{}", rustix::process::geteuid().as_raw()))
+    let shared = Path::new("/tmp");
+    let folder = if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() };
+    folder.join(format!("highwater-ports-{}", rustix::process::geteuid().as_raw()))
 }
 
 #[cfg(test)]
