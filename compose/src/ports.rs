@@ -115,8 +115,8 @@ fn reserve() -> anyhow::Result<(u16, File)> {
     bail!("no free port found between {} and {}", FREE.start, FREE.end)
 }
 
-/// One folder for the whole machine, since its ports are the machine's, whatever `TMPDIR` says: that may differ from run to
-/// run.
+/// One folder for the whole machine, since its ports are the machine's, whatever `TMPDIR` says: that may differ from run
+/// to run.
 fn reservations() -> PathBuf {
     let shared = Path::new("/tmp");
     let folder = if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() };

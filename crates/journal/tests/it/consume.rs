@@ -10,25 +10,25 @@ use futures::future::try_join_all;
 use journal::{ConsumerName, Delivery, Ended, Error, Journal, Lag, Lane, Slot, Slots, consume, consumer_name};
 use proto::Event;
 use runtime::shutdown::Shutdown;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::bench::{Bench, node};
 use crate::server::{Sync, eventually};
 
-fn small() -> ConsumerName {
+pub(crate) fn small() -> ConsumerName {
     consumer_name(&node(), Lane::Small)
 }
 
-async fn publish(bench: &Bench, journal: &Journal, count: u64) -> Result<()> {
+pub(crate) async fn publish(bench: &Bench, journal: &Journal, count: u64) -> Result<()> {
     let events: Vec<Event> = (0..count).map(|n| bench.upload(n)).collect();
     try_join_all(events.iter().map(|event| journal.publish(event))).await?;
     Ok(())
 }
 
 /// A handler that keeps its slot until the end.
-fn keeping<H, Done>(handler: H) -> impl Fn(Delivery, Slot) -> Pin<Box<dyn Future<Output = Ended> + Send>>
+pub(crate) fn keeping<H, Done>(handler: H) -> impl Fn(Delivery, Slot) -> Pin<Box<dyn Future<Output = Ended> + Send>>
 where
     H: Fn(Delivery) -> Done,
     Done: Future<Output = Ended> + Send + 'static,
@@ -60,7 +60,7 @@ where
     Ok(tokio::runtime::Handle::current().spawn(run))
 }
 
-async fn settled(journal: &Journal) {
+pub(crate) async fn settled(journal: &Journal) {
     let probe = async || {
         let lag = journal.lag(&small()).await.ok()?;
         (lag.waiting == 0 && lag.unacknowledged == 0).then_some(())
@@ -292,80 +292,6 @@ async fn a_hard_shutdown_lets_go() -> Result<()> {
     let again = journal.work(&small(), &bench.shutdown).await?.next(1).await?;
     assert_eq!(again.delivered, 2);
     again.ack().await;
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_closed_gate_leaves_everything_to_others() -> Result<()> {
-    let bench = Bench::start().await?;
-    let journal = bench.open().await?;
-    let gate = Arc::new(Semaphore::new(1));
-    let seen = Arc::new(AtomicUsize::new(0));
-    let (guard, noted) = (Arc::clone(&gate), Arc::clone(&seen));
-    let (work, shutdown) = (journal.work(&small(), &bench.shutdown).await?, bench.shutdown.clone());
-    let breaker = Arc::clone(&gate);
-    let handler = move |delivery: Delivery| {
-        // The node went down: the breaker closes, and the blob is for later.
-        guard.try_acquire().unwrap().forget();
-        noted.fetch_add(1, Ordering::SeqCst);
-        delivery.give_back()
-    };
-    let opens = move || {
-        let breaker = Arc::clone(&breaker);
-        async move { drop(breaker.acquire().await) }
-    };
-    let run = async move { consume(work, Slots::until_ended(1), opens, keeping(handler), &shutdown).await };
-    let running = tokio::runtime::Handle::current().spawn(run);
-    publish(&bench, &journal, 3).await?;
-    eventually("one is tried", async || (seen.load(Ordering::SeqCst) == 1).then_some(())).await;
-    let mut others = journal.work(&small(), &bench.shutdown).await?;
-    for _ in 0..3 {
-        others.next(1).await?.ack().await;
-    }
-    settled(&journal).await;
-    assert_eq!(seen.load(Ordering::SeqCst), 1);
-    bench.shutdown.trigger_soft();
-    running.await??;
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_gate_that_shuts_and_opens_loses_no_delivery() -> Result<()> {
-    const EVENTS: u64 = 600;
-    let mut bench = Bench::empty().await?;
-    // What is lost does not come again while this runs.
-    bench.config.ack_wait = Duration::from_hours(1);
-    bench.init().await?;
-    let journal = bench.open().await?;
-    let (open, gate) = watch::channel(true);
-    let opens = move || {
-        let mut gate = gate.clone();
-        async move { drop(gate.wait_for(|is_open| *is_open).await) }
-    };
-    let handler = |delivery: Delivery| delivery.ack();
-    let (work, shutdown) = (journal.work(&small(), &bench.shutdown).await?, bench.shutdown.clone());
-    let run = async move { consume(work, Slots::until_ended(16), opens, keeping(handler), &shutdown).await };
-    let running = tokio::runtime::Handle::current().spawn(run);
-    let flap = async {
-        loop {
-            tokio::time::sleep(Duration::from_millis(70)).await;
-            open.send_modify(|is_open| *is_open = !*is_open);
-        }
-    };
-    let work = async {
-        for _ in 0..EVENTS / 20 {
-            publish(&bench, &journal, 20).await?;
-        }
-        anyhow::Ok(())
-    };
-    tokio::select! {
-        published = work => published?,
-        () = flap => {}
-    }
-    open.send_replace(true);
-    settled(&journal).await;
-    bench.shutdown.trigger_soft();
-    running.await??;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod bench;
 mod server;
 
 mod consume;
+mod gate;
 mod init;
 mod kill;
 mod kv;
