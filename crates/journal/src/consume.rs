@@ -1,7 +1,6 @@
 //! The one loop around deliveries.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt as _;
 use runtime::shutdown::Shutdown;
@@ -13,15 +12,13 @@ use crate::error::Error;
 use crate::slots::{Slot, Slots};
 use crate::work::{Delivery, Ended, Work};
 
-/// A gate that has not let anything pass for so long is shut.
-const GATE_SHUT_AFTER: Duration = Duration::from_millis(50);
-
 /// Gives deliveries to `handler`, each with a [`Slot`], until the soft step of `shutdown`; then gives back what has not been
 /// started, and waits until what has is ended, or until the hard step. A handler that has finished, and only waits before
 /// it can end its delivery, drops the slot, so that another delivery can start; one that wants to wait pauses it.
 ///
 /// Before anything is taken, `gate` must let it pass: a breaker that waits until the node may be used. While it waits,
-/// nothing is asked of the consumer, and what was asked for before is given back, so that other processes get it.
+/// nothing is asked of the consumer, and after a moment what was asked for before is given back, so that other processes
+/// get it.
 ///
 /// A handler must bear to get the same event again, also while an earlier delivery of it is still worked on somewhere,
 /// and events that it cannot decode. While it runs, the server is told that the work goes on. A handler that panics ends
@@ -106,8 +103,8 @@ where
     }
 }
 
-/// Waits until the gate is open, and gives back what comes meanwhile: not at once, since a gate that is open may need a
-/// moment to say so.
+/// Waits until the gate is open. If that takes a while, what was asked for is given back: not at once, since each time
+/// counts as a delivery, and some of it may come again only after `ack_wait`. What comes meanwhile waits in the inbox.
 async fn pass<G, Open>(work: &mut Work, gate: &G)
 where
     G: Fn() -> Open,
@@ -115,16 +112,10 @@ where
 {
     let open = gate();
     tokio::pin!(open);
-    let shut = async {
-        tokio::time::sleep(GATE_SHUT_AFTER).await;
-        work.hand_back().await;
-    };
-    tokio::select! {
-        biased;
-        () = &mut open => return,
-        () = shut => {}
+    if tokio::time::timeout(work.patience(), &mut open).await.is_err() {
+        work.release().await;
+        open.await;
     }
-    open.await;
 }
 
 fn start<H, Done>(running: &mut JoinSet<Ended>, delivery: Delivery, free: &Arc<Semaphore>, handler: Arc<H>)

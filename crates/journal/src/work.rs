@@ -21,6 +21,8 @@ use crate::pull::{Pulled, Puller};
 
 /// Progress is reported this often within the time after which a delivery counts as forgotten.
 const PULSES_PER_ACK_WAIT: u32 = 3;
+/// What was taken waits at most so long for somebody who cannot work on it now.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(2);
 /// The server is asked how many deliveries are unacknowledged in all at most this often.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
@@ -114,39 +116,24 @@ impl Work {
         }
     }
 
-    /// Asks for nothing more and gives back whatever still comes, until nothing can. Unlike after [`Self::release`], nothing
-    /// of it waits for `ack_wait`: what the server sends to an inbox that it has not yet heard the end of is lost.
-    ///
-    /// May be dropped at any time, to go on with what is outstanding.
-    pub async fn hand_back(&mut self) {
-        while let Some(puller) = self.puller.as_mut().filter(|puller| puller.outstanding() > 0) {
-            match puller.next().await {
-                Pulled::Message(message) => self.give_back(*message).await,
-                Pulled::Expired => {}
-                Pulled::Lost(reason) => {
-                    tracing::debug!("requests to {} are lost: {reason}", self.consumer);
-                    self.puller = None;
-                }
-            }
-        }
+    /// How long what comes may wait here before it is given back: well below `ack_wait`, after which it would come again.
+    pub(crate) fn patience(&self) -> Duration {
+        LONGEST_PATIENCE.min(self.shared.config.ack_wait / 4)
     }
 
-    /// Takes nothing more, and gives back at once what was taken and not returned.
+    /// Takes nothing more, and gives back at once what was taken and not returned. What the server sends before it knows
+    /// that nobody reads any more is lost, and comes again after `ack_wait`.
     pub async fn release(&mut self) {
         let Some(puller) = self.puller.take() else { return };
         let left = puller.close().await;
         tracing::debug!("take no more deliveries of {}, and give {} back", self.consumer, left.len());
         for message in left {
-            self.give_back(message).await;
-        }
-    }
-
-    async fn give_back(&self, message: Message) {
-        match self.delivery(message) {
-            Ok(delivery) => {
-                let _ended = delivery.give_back().await;
+            match self.delivery(message) {
+                Ok(delivery) => {
+                    let _ended = delivery.give_back().await;
+                }
+                Err(error) => tracing::debug!("left a delivery to its time limit: {error}"),
             }
-            Err(error) => tracing::debug!("left a delivery to its time limit: {error}"),
         }
     }
 

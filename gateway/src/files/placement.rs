@@ -77,8 +77,9 @@ impl Files {
             }
             _ => tracing::info!("the placement was changed with event {}", receipt.sequence),
         }
+        self.reach(Some(receipt.sequence)).await?;
         let _alone = opened.learning.lock().await;
-        let cluster = self.placement(Some(receipt.sequence)).await?;
+        let cluster = self.catalog().cluster().await?;
         self.take_layout(&cluster);
         Ok(cluster)
     }

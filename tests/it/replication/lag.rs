@@ -3,17 +3,21 @@
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use async_nats::jetstream;
 use proto::v1::GetStatusResponse;
 use proto::{BlobId, Fact, NodeId, Recorded, Sequence};
-use rustix::process::{Pid, Signal, kill_process};
-use tests::{Cluster, Content, eventually, run};
+use tests::{Cluster, Content, eventually, run, signal};
 use time::OffsetDateTime;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::time::timeout;
 
 const STREAM: &str = "HIGHWATER";
+
+/// A status that is watched is shown every second.
+const SAID_WITHIN: Duration = Duration::from_mins(1);
 
 /// What one node has and lacks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -194,7 +198,7 @@ fn who_watches_sees_a_backlog_come_and_go() {
             let mut watching = command.stdout(Stdio::piped()).spawn()?;
             let mut lines = BufReader::new(watching.stdout.take().context("no output")?).lines();
             let mut pending = async || -> anyhow::Result<u64> {
-                let line = lines.next_line().await?.context("it ended")?;
+                let line = timeout(SAID_WITHIN, lines.next_line()).await??.context("it ended")?;
                 let status: serde_json::Value = serde_json::from_str(&line)?;
                 let nodes = status["nodes"].as_array().context("no nodes")?;
                 let node = nodes.iter().find(|node| node["node"] == "node-b").context("no node-b")?;
@@ -210,8 +214,7 @@ fn who_watches_sees_a_backlog_come_and_go() {
             eventually("the backlog is shown", async || is(pending().await?, 1)).await;
             cluster.stack.start("node-b").await?;
             eventually("no backlog is shown", async || is(pending().await?, 0)).await;
-            let pid = i32::try_from(watching.id().context("it ended")?)?;
-            kill_process(Pid::from_raw(pid).context("no process has this id")?, Signal::INT)?;
+            signal("INT", watching.id().context("it ended")?.into())?;
             assert_eq!(watching.wait().await?.code(), Some(130));
             Ok(())
         },

@@ -28,7 +28,7 @@ pub(crate) async fn publish(bench: &Bench, journal: &Journal, count: u64) -> Res
 }
 
 /// A handler that keeps its slot until the end.
-pub(crate) fn keeping<H, Done>(handler: H) -> impl Fn(Delivery, Slot) -> Pin<Box<dyn Future<Output = Ended> + Send>>
+fn keeping<H, Done>(handler: H) -> impl Fn(Delivery, Slot) -> Pin<Box<dyn Future<Output = Ended> + Send>>
 where
     H: Fn(Delivery) -> Done,
     Done: Future<Output = Ended> + Send + 'static,
@@ -54,9 +54,26 @@ where
     H: Fn(Delivery) -> Done + Send + std::marker::Sync + 'static,
     Done: Future<Output = Ended> + Send + 'static,
 {
+    consuming_behind(|| std::future::ready(()), journal, concurrency, handler, shutdown).await
+}
+
+/// The same behind a gate.
+pub(crate) async fn consuming_behind<G, Open, H, Done>(
+    gate: G,
+    journal: &Journal,
+    concurrency: usize,
+    handler: H,
+    shutdown: &Shutdown,
+) -> Result<JoinHandle<Result<(), Error>>>
+where
+    G: Fn() -> Open + Send + std::marker::Sync + 'static,
+    Open: Future<Output = ()> + Send + 'static,
+    H: Fn(Delivery) -> Done + Send + std::marker::Sync + 'static,
+    Done: Future<Output = Ended> + Send + 'static,
+{
     let (work, shutdown) = (journal.work(&small(), shutdown).await?, shutdown.clone());
-    let (slots, open) = (Slots::until_ended(concurrency), || std::future::ready(()));
-    let run = async move { consume(work, slots, open, keeping(handler), &shutdown).await };
+    let slots = Slots::until_ended(concurrency);
+    let run = async move { consume(work, slots, gate, keeping(handler), &shutdown).await };
     Ok(tokio::runtime::Handle::current().spawn(run))
 }
 

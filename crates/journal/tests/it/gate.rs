@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use journal::{Delivery, Slots, consume};
+use journal::Delivery;
 use tokio::sync::{Semaphore, watch};
 
 use crate::bench::Bench;
-use crate::consume::{keeping, publish, settled, small};
+use crate::consume::{consuming_behind, publish, settled, small};
 use crate::server::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -19,7 +19,6 @@ async fn a_closed_gate_leaves_everything_to_others() -> Result<()> {
     let gate = Arc::new(Semaphore::new(1));
     let seen = Arc::new(AtomicUsize::new(0));
     let (guard, noted) = (Arc::clone(&gate), Arc::clone(&seen));
-    let (work, shutdown) = (journal.work(&small(), &bench.shutdown).await?, bench.shutdown.clone());
     let breaker = Arc::clone(&gate);
     let handler = move |delivery: Delivery| {
         // The node went down: the breaker closes, and the blob is for later.
@@ -31,8 +30,7 @@ async fn a_closed_gate_leaves_everything_to_others() -> Result<()> {
         let breaker = Arc::clone(&breaker);
         async move { drop(breaker.acquire().await) }
     };
-    let run = async move { consume(work, Slots::until_ended(1), opens, keeping(handler), &shutdown).await };
-    let running = tokio::runtime::Handle::current().spawn(run);
+    let running = consuming_behind(opens, &journal, 1, handler, &bench.shutdown).await?;
     publish(&bench, &journal, 3).await?;
     eventually("one is tried", async || (seen.load(Ordering::SeqCst) == 1).then_some(())).await;
     let mut others = journal.work(&small(), &bench.shutdown).await?;
@@ -60,9 +58,7 @@ async fn a_gate_that_shuts_and_opens_loses_no_delivery() -> Result<()> {
         async move { drop(gate.wait_for(|is_open| *is_open).await) }
     };
     let handler = |delivery: Delivery| delivery.ack();
-    let (work, shutdown) = (journal.work(&small(), &bench.shutdown).await?, bench.shutdown.clone());
-    let run = async move { consume(work, Slots::until_ended(16), opens, keeping(handler), &shutdown).await };
-    let running = tokio::runtime::Handle::current().spawn(run);
+    let running = consuming_behind(opens, &journal, 16, handler, &bench.shutdown).await?;
     let flap = async {
         loop {
             tokio::time::sleep(Duration::from_millis(70)).await;
