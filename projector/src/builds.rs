@@ -122,7 +122,8 @@ impl<'a> Builds<'a> {
     }
 }
 
-async fn open_journal(config: &Config, process: &Process) -> Result<Journal, Error> {
+/// Opens the journal for a tool, which does not wait for ever.
+pub(crate) async fn open_journal(config: &Config, process: &Process) -> Result<Journal, Error> {
     let opening = Journal::open(&config.nats, &process.shutdown, &process.tasks);
     let Ok(opened) = tokio::time::timeout(config.projector.tool_patience, opening).await else {
         let patience = runtime::config::duration::format(config.projector.tool_patience);

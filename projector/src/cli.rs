@@ -1,8 +1,12 @@
 //! What can be said on the command line.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 use runtime::config::Options;
 use runtime::program::Arguments;
+
+use crate::export::Position;
 
 /// Folds the journal into the catalog.
 #[derive(Debug, Parser)]
@@ -15,7 +19,7 @@ pub struct Cli {
 }
 
 /// What to do.
-#[derive(Debug, Clone, Copy, Default, Subcommand)]
+#[derive(Debug, Clone, Default, Subcommand)]
 pub enum Command {
     /// Follow the journal for ever (the default)
     #[default]
@@ -40,6 +44,18 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write a slice of the journal into a file that `fold` reads
+    ///
+    /// Exit code: 0 done; 2 it could not be written.
+    #[command(verbatim_doc_comment)]
+    Export(Export),
+    /// Fold a file that `export` wrote, in memory, without any server
+    ///
+    /// Of a whole journal, the digest is the one that `verify` prints of a catalog at the same event.
+    ///
+    /// Exit code: 0 done; 2 it could not be folded.
+    #[command(verbatim_doc_comment)]
+    Fold(Fold),
 }
 
 /// The flags of `rebuild`.
@@ -56,10 +72,41 @@ pub struct Rebuild {
     pub json: bool,
 }
 
+/// The flags of `export`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Export {
+    /// The first event: its number, or a sequence such as the gateway gives out [default: the journal's first]
+    #[arg(long, value_name = "SEQUENCE")]
+    pub from: Option<Position>,
+    /// The last one [default: the journal's last]
+    #[arg(long, value_name = "SEQUENCE")]
+    pub to: Option<Position>,
+    /// The file to write; without it, standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// The flags of `fold`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Fold {
+    /// The file to fold; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub from: PathBuf,
+    /// Print also what became of each event
+    #[arg(long)]
+    pub events: bool,
+    /// Print also each row of the catalog, as JSON
+    #[arg(long)]
+    pub rows: bool,
+    /// Report as JSON objects on standard output, one a line
+    #[arg(long)]
+    pub json: bool,
+}
+
 impl Cli {
     /// What to do.
     pub fn command(&self) -> Command {
-        self.command.unwrap_or_default()
+        self.command.clone().unwrap_or_default()
     }
 }
 
@@ -70,8 +117,12 @@ impl Arguments for Cli {
 
     fn json(&self) -> bool {
         match self.command() {
-            Command::Run => false,
-            Command::Migrate { json } | Command::Verify { json } | Command::Rebuild(Rebuild { json, .. }) => json,
+            // What `export` writes may be read by another program; what goes wrong is told in words.
+            Command::Run | Command::Export(_) => false,
+            Command::Migrate { json }
+            | Command::Verify { json }
+            | Command::Rebuild(Rebuild { json, .. })
+            | Command::Fold(Fold { json, .. }) => json,
         }
     }
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use catalog::{Checkpoint, Writer};
 use fold::{Input, Missing, View};
 use journal::{Journal, Replay};
-use proto::{DecodeError, Event, Recorded};
+use proto::{Event, Recorded};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Projector;
+use crate::decode::decode;
 use crate::error::{Error, Halt};
 
 /// Folds the journal into one generation, from its checkpoint on.
@@ -204,22 +205,13 @@ impl Batch {
     fn decode(recorded: Vec<Recorded>) -> Self {
         let mut batch = Self { entries: Vec::with_capacity(recorded.len()), halt: None };
         for recorded in recorded {
-            let event = match recorded.decode() {
-                Ok(event) => Some(event),
-                Err(DecodeError::Undecodable { reason }) => {
-                    let n = recorded.n;
-                    tracing::warn!(
-                        seq = n,
-                        "event {n} cannot be decoded by any version, it is recorded as rejected: {reason}"
-                    );
-                    None
-                }
-                Err(unknown @ (DecodeError::UnknownType { .. } | DecodeError::UnknownRules { .. })) => {
-                    batch.halt = Some(Halt::Unknown { n: recorded.n, unknown });
+            match decode(&recorded) {
+                Ok(event) => batch.entries.push(Entry { recorded, event }),
+                Err(halt) => {
+                    batch.halt = Some(halt);
                     break;
                 }
-            };
-            batch.entries.push(Entry { recorded, event });
+            }
         }
         batch
     }

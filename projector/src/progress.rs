@@ -1,4 +1,4 @@
-//! How far a rebuild is: one line that changes on a terminal, log lines elsewhere.
+//! How far a long piece of work is: one line that changes on a terminal, log lines elsewhere.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -8,6 +8,8 @@ use tokio::time::Instant;
 /// Says now and then how far it is.
 #[derive(Debug)]
 pub(crate) struct Progress {
+    /// What is done to the events, in the past tense.
+    verb: &'static str,
     started: Instant,
     /// Where it began.
     from: u64,
@@ -26,9 +28,10 @@ pub(crate) struct Pace {
 }
 
 impl Progress {
-    pub(crate) fn new(from: u64, every: Duration) -> Self {
+    /// Of work that goes on after event `from`.
+    pub(crate) fn new(verb: &'static str, from: u64, every: Duration) -> Self {
         let now = Instant::now();
-        Self { started: now, from, said: now, every, terminal: std::io::stderr().is_terminal(), open: false }
+        Self { verb, started: now, from, said: now, every, terminal: std::io::stderr().is_terminal(), open: false }
     }
 
     /// Says how far it is, if it is time to.
@@ -37,7 +40,7 @@ impl Progress {
             return;
         }
         self.said = Instant::now();
-        let line = line(self.pace(n), n, to);
+        let line = line(self.verb, self.pace(n), n, to);
         if self.terminal {
             // Nothing is left to tell it to when standard error is closed.
             let _ = write!(std::io::stderr(), "\r\x1b[2K{line}");
@@ -68,11 +71,11 @@ impl Pace {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
-fn line(pace: Pace, n: u64, to: u64) -> String {
+fn line(verb: &str, pace: Pace, n: u64, to: u64) -> String {
     let rate = pace.per_second();
     let left = to.saturating_sub(n);
     let eta = if rate > 0.0 { format!("{:.0} s left", left as f64 / rate) } else { "no estimate yet".to_owned() };
-    format!("folded {n} of {to} events, {rate:.0} a second, {eta}")
+    format!("{verb} {n} of {to} events, {rate:.0} a second, {eta}")
 }
 
 #[cfg(test)]
@@ -82,8 +85,8 @@ mod tests {
     #[test]
     fn the_line_has_rate_and_estimate() {
         let pace = Pace { events: 1000, seconds: 2.0 };
-        assert_eq!(line(pace, 1000, 3000), "folded 1000 of 3000 events, 500 a second, 4 s left");
+        assert_eq!(line("folded", pace, 1000, 3000), "folded 1000 of 3000 events, 500 a second, 4 s left");
         let pace = Pace { events: 0, seconds: 2.0 };
-        assert_eq!(line(pace, 0, 3000), "folded 0 of 3000 events, 0 a second, no estimate yet");
+        assert_eq!(line("exported", pace, 0, 3000), "exported 0 of 3000 events, 0 a second, no estimate yet");
     }
 }

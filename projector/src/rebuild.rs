@@ -39,7 +39,7 @@ pub(crate) async fn run(config: &Config, process: &Process, flags: cli::Rebuild)
     builds.sweep().await?;
     let mut driver = builds.create().await?;
     let generation = driver.writer().generation();
-    let mut progress = Progress::new(0, config.projector.progress_interval);
+    let mut progress = Progress::new("folded", 0, config.projector.progress_interval);
     let old = builds.generations.active().await?;
     let built = build(&mut builds, &mut driver, &mut progress, flags).await;
     progress.end();

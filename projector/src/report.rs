@@ -11,6 +11,10 @@ use crate::comparison::Compared;
 use crate::error::Error;
 use crate::rebuild::Rebuilt;
 
+pub(crate) use folded::folded;
+
+mod folded;
+
 #[derive(Serialize)]
 struct VerifyReport<'a> {
     sequence: String,

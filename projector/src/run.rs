@@ -5,7 +5,7 @@ use runtime::program::Process;
 use crate::cli::Command;
 use crate::config::Config;
 use crate::error::Error;
-use crate::{live, rebuild, report, verify};
+use crate::{export, live, offline, rebuild, report, verify};
 
 /// The catalog is not what the journal says.
 const EXIT_DIFFERENT: u8 = 1;
@@ -39,6 +39,20 @@ pub async fn run(command: Command, config: Config, process: Process) -> anyhow::
                 report::print(&report::rebuilt(&rebuilt, flags.json));
                 let different = rebuilt.compared.is_some_and(|compared| !compared.is_equal());
                 if different { EXIT_DIFFERENT } else { 0 }
+            }
+            Err(error) => could_not(&error, flags.json),
+        }),
+        Command::Export(flags) => Ok(match export::run(&config, &process, &flags).await {
+            Ok(exported) => {
+                tracing::info!("exported the events {} to {}", exported.from, exported.to);
+                0
+            }
+            Err(error) => could_not(&error, false),
+        }),
+        Command::Fold(flags) => Ok(match offline::run(&process, &flags) {
+            Ok(folded) => {
+                report::folded(&folded, &flags);
+                0
             }
             Err(error) => could_not(&error, flags.json),
         }),

@@ -14,7 +14,7 @@ pub(crate) async fn run(config: &Config, process: &Process) -> Result<Compared, 
     builds.sweep().await?;
     let mut driver = builds.create().await?;
     let generation = driver.writer().generation();
-    let mut progress = Progress::new(0, config.projector.progress_interval);
+    let mut progress = Progress::new("folded", 0, config.projector.progress_interval);
     let compared = comparison::with_live(&mut builds, &mut driver, &mut progress).await;
     progress.end();
     driver.into_writer().close().await;

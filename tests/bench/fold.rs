@@ -17,14 +17,15 @@ pub(crate) async fn measure(cluster: &Cluster) -> anyhow::Result<Vec<Vec<String>
     ensure!(output.status.success(), "projector rebuild: {output:?}");
     let rebuild = head.n as f64 / started.elapsed().as_secs_f64();
     let started = Instant::now();
-    cluster.verify().await?;
+    let output = cluster.projector(&["verify"]).await?;
+    ensure!(output.status.success(), "projector verify: {output:?}");
     let verify = head.n as f64 / started.elapsed().as_secs_f64();
     let mut rows = vec![
         vec!["events in the journal".to_owned(), head.n.to_string()],
         vec!["`projector rebuild --switch`".to_owned(), format!("{rebuild:.0} events/s")],
         vec!["`projector verify`".to_owned(), format!("{verify:.0} events/s")],
     ];
-    for name in ["gateway", "replicator-1", "projector", "nats"] {
+    for name in ["gateway", "replicator-1", "projector", "nats", "postgres", "node-a", "node-b", "node-c"] {
         let figure = format!(
             "{:.1} s of CPU, {} at the peak",
             cpu_seconds(cluster, name)?,

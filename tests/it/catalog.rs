@@ -7,6 +7,8 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tests::{Cluster, Content, eventually, run};
 
+mod slice;
+
 fn report(output: &Output) -> anyhow::Result<Value> {
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().last().with_context(|| format!("nothing printed: {output:?}"))?;

@@ -99,10 +99,26 @@ impl Cluster {
         self.stack.command(program, args)?.output().await.with_context(|| format!("run {program}"))
     }
 
-    /// `projector verify` finds the catalog equal to the fold of the journal.
+    /// `projector verify` finds the catalog equal to the fold of the journal; and folding the same events in memory,
+    /// without a server, comes to the same rows.
     pub async fn verify(&self) -> anyhow::Result<()> {
-        let output = self.projector(&["verify"]).await?;
+        let output = self.projector(&["verify", "--json"]).await?;
         ensure!(output.status.success(), "projector verify: {output:?}");
+        let verified: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        let to = verified["sequence"].as_str().context("no sequence")?;
+        let folded = self.fold_slice(&["--to", to]).await?;
+        ensure!(folded["digest"] == verified["digest_live"], "folded in memory: {folded}, in Postgres: {verified}");
         Ok(())
+    }
+
+    /// What `projector fold --json` says of the slice that `projector export` with these flags writes.
+    pub async fn fold_slice(&self, flags: &[&str]) -> anyhow::Result<serde_json::Value> {
+        let file = tempfile::NamedTempFile::new_in(self.stack.data())?;
+        let path = file.path().to_str().context("no UTF-8")?;
+        let output = self.projector(&[&["export", "--out", path], flags].concat()).await?;
+        ensure!(output.status.success(), "projector export: {output:?}");
+        let output = self.projector(&["fold", "--json", "--from", path]).await?;
+        ensure!(output.status.success(), "projector fold: {output:?}");
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 }

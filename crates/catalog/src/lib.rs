@@ -27,6 +27,7 @@ mod watch;
 mod writer;
 
 mod compare;
+pub mod offline;
 mod snapshot;
 
 pub use checkpoint::Checkpoint;

@@ -65,18 +65,15 @@ impl Snapshot {
 
     /// Digests every row. Streams: nothing is held in memory.
     pub async fn digest(&mut self) -> Result<Digest, Error> {
-        let mut hash = Sha256::new();
-        let mut rows = 0;
+        let mut hash = RowHash::default();
         for table in &self.tables {
-            part(&mut hash, &table.name);
+            hash.table(&table.name);
             let mut stream = keyed(&mut self.conn, table);
             while let Some(row) = stream.try_next().await? {
-                part(&mut hash, &row.json);
-                rows += 1;
+                hash.row(&row.json);
             }
         }
-        let sha256 = Sha256Digest::new(hash.finalize().into());
-        Ok(Digest { checkpoint: self.checkpoint, rows, sha256 })
+        Ok(hash.finish(self.checkpoint))
     }
 
     /// Lets go of the old rows. Dropping does too, a little later.
@@ -95,9 +92,33 @@ impl Snapshot {
     }
 }
 
-fn part(hash: &mut Sha256, text: &str) {
-    hash.update((text.len() as u64).to_be_bytes());
-    hash.update(text.as_bytes());
+/// A [`Digest`] in the making: each table's name, then its rows.
+#[derive(Default)]
+pub(crate) struct RowHash {
+    hash: Sha256,
+    rows: u64,
+}
+
+// === impl RowHash ===
+
+impl RowHash {
+    pub(crate) fn table(&mut self, name: &str) {
+        self.part(name);
+    }
+
+    pub(crate) fn row(&mut self, json: &str) {
+        self.part(json);
+        self.rows += 1;
+    }
+
+    pub(crate) fn finish(self, checkpoint: Checkpoint) -> Digest {
+        Digest { checkpoint, rows: self.rows, sha256: Sha256Digest::new(self.hash.finalize().into()) }
+    }
+
+    fn part(&mut self, text: &str) {
+        self.hash.update((text.len() as u64).to_be_bytes());
+        self.hash.update(text.as_bytes());
+    }
 }
 
 fn keyed<'a>(conn: &'a mut PgConnection, table: &TableShape) -> BoxStream<'a, Result<KeyedRow, Error>> {

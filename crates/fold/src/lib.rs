@@ -9,6 +9,8 @@
 //!    (nothing was changed by the first try),
 //! 3. saves [`View::take_changes`] together with the new checkpoint.
 //!
+//! [`Store`] does all three in memory, for a journal that is folded without a server.
+//!
 //! Reading order: [`rows`] (what the state is), [`View`] (its part in memory), `tree`, `place` and `versions` (what several
 //! kinds of events have in common), then `apply` with one file for each kind. A kind first looks up all that it needs,
 //! and rejects or asks for rows by an early return; only then it changes anything, which cannot fail.
@@ -21,6 +23,7 @@ mod place;
 mod replicas;
 pub mod rows;
 mod stop;
+mod store;
 mod table;
 mod tree;
 mod versions;
@@ -29,6 +32,7 @@ mod view;
 pub use apply::{Input, apply, ends_batch};
 pub use changes::{Bulk, Changes};
 pub use key::{Key, Missing, keys};
+pub use store::Store;
 pub use table::Table;
 pub use view::View;
 

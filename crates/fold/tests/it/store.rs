@@ -1,27 +1,28 @@
-//! A catalog in memory: answers keys, saves changes, as Postgres does.
+//! The catalog in memory, which checks what the rules promise it, and questions that tests ask.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 
-use fold::rows::{
-    BlobRow, BlobState, EventRow, FileRow, FolderRow, NameRow, NodeRow, Outcome, PlacementRow, ReceiptRow, ReplicaRow,
-    ReplicaState, SpaceRow, Target, VersionRow,
-};
-use fold::{Bulk, Changes, Input, Key, View};
-use proto::{BlobId, DecodeError, EventId, FileId, FolderId, NodeId, Path, Recorded, Segment, SpaceId, VersionId};
+use fold::rows::{FileRow, NameRow, Outcome, ReceiptRow, ReplicaState, Target};
+use fold::{Changes, Input, View};
+use proto::{BlobId, DecodeError, EventId, FolderId, Path, Recorded, SpaceId};
 
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Store {
-    pub(crate) spaces: BTreeMap<SpaceId, SpaceRow>,
-    pub(crate) folders: BTreeMap<FolderId, FolderRow>,
-    pub(crate) names: BTreeMap<(FolderId, Segment, u64), NameRow>,
-    pub(crate) files: BTreeMap<FileId, FileRow>,
-    pub(crate) versions: BTreeMap<VersionId, VersionRow>,
-    pub(crate) blobs: BTreeMap<BlobId, BlobRow>,
-    pub(crate) nodes: BTreeMap<NodeId, NodeRow>,
-    pub(crate) placement: PlacementRow,
-    pub(crate) replicas: BTreeMap<(BlobId, NodeId), ReplicaRow>,
-    pub(crate) receipts: BTreeMap<EventId, ReceiptRow>,
-    pub(crate) events: Vec<EventRow>,
+pub(crate) struct Store(fold::Store);
+
+impl Deref for Store {
+    type Target = fold::Store;
+
+    fn deref(&self) -> &fold::Store {
+        &self.0
+    }
+}
+
+/// For tests that put something wrong into it.
+impl DerefMut for Store {
+    fn deref_mut(&mut self) -> &mut fold::Store {
+        &mut self.0
+    }
 }
 
 impl Store {
@@ -89,8 +90,8 @@ impl Store {
     }
 
     /// All rows but the journal's own: events and receipts.
-    pub(crate) fn rows(&self) -> Self {
-        Self { receipts: BTreeMap::new(), events: Vec::new(), ..self.clone() }
+    pub(crate) fn rows(&self) -> fold::Store {
+        fold::Store { receipts: BTreeMap::new(), events: Vec::new(), ..self.0.clone() }
     }
 
     /// What a path names now.
@@ -131,135 +132,25 @@ impl Store {
         }
     }
 
-    /// The current name in a folder.
-    pub(crate) fn current(&self, parent: FolderId, name: &Segment) -> Option<&NameRow> {
-        let all = (parent, name.clone(), 0)..=(parent, name.clone(), u64::MAX);
-        self.names.range(all).map(|(_, row)| row).find(|row| row.to_seq.is_none())
-    }
-
     pub(crate) fn state(&self, blob: BlobId, node: &str) -> Option<ReplicaState> {
         self.replicas.get(&(blob, node.parse().unwrap())).map(|row| row.state)
     }
 
-    fn load(&self, key: &Key, view: &mut View) {
-        match key {
-            Key::Nodes => view.load_nodes(self.nodes.values().cloned(), self.placement.clone()),
-            Key::Space(id) => view.spaces.load(*id, self.spaces.get(id).cloned()),
-            Key::SpaceName(name) => {
-                let row = self.spaces.values().find(|row| row.name == *name && row.deleted_seq.is_none()).cloned();
-                view.load_space_name(name.clone(), row);
-            }
-            Key::Path { space_id, path } => self.load_path(*space_id, path, view),
-            Key::Child { parent, name } => {
-                let key = (*parent, name.clone());
-                let row = self.current(*parent, name).cloned();
-                view.names.load(key, row);
-            }
-            Key::Folder(id) => view.folders.load(*id, self.folders.get(id).cloned()),
-            Key::File(id) => view.files.load(*id, self.files.get(id).cloned()),
-            Key::Version(id) => view.versions.load(*id, self.versions.get(id).cloned()),
-            Key::Blob(id) => view.blobs.load(*id, self.blobs.get(id).cloned()),
-            Key::Replica { blob, node } => {
-                let key = (*blob, node.clone());
-                let row = self.replicas.get(&key).cloned();
-                view.replicas.load(key, row);
-            }
-            Key::Receipt(id) => view.receipts.load(*id, self.receipts.get(id).cloned()),
-        }
-    }
-
-    /// Names, folders and the file at the end, as far as there are any.
-    fn load_path(&self, space_id: SpaceId, path: &Path, view: &mut View) {
-        let mut target = Some(Target::Folder(space_id.root()));
-        for segment in path.segments() {
-            let Some(Target::Folder(folder)) = target else { break };
-            self.load(&Key::Folder(folder), view);
-            target = self.current(folder, &segment).map(|row| row.target);
-            self.load(&Key::Child { parent: folder, name: segment }, view);
-        }
-        if let Some(Target::File(file)) = target {
-            self.load(&Key::File(file), view);
-        }
-    }
-
     pub(crate) fn save(&mut self, changes: Changes) {
-        for row in changes.spaces {
+        for row in &changes.spaces {
             let mut others = self.spaces.values().filter(|other| other.space_id != row.space_id);
             let taken = others.any(|other| other.name == row.name && other.deleted_seq.is_none());
             assert!(!taken || row.deleted_seq.is_some(), "a space's name is current once, in any order: {row:?}");
-            self.spaces.insert(row.space_id, row);
         }
-        self.folders.extend(changes.folders.into_iter().map(|row| (row.folder_id, row)));
-        for row in changes.closed_names.into_iter().chain(changes.names) {
-            if row.to_seq.is_none() {
-                let other = self.current(row.parent, &row.name).is_some_and(|other| other.from_seq != row.from_seq);
-                assert!(!other, "a name is current once: {row:?}");
-            }
-            self.names.insert((row.parent, row.name.clone(), row.from_seq), row);
+        for row in changes.names.iter().filter(|row| row.to_seq.is_none()) {
+            let other = self.current(row.parent, &row.name).is_some_and(|other| other.from_seq != row.from_seq);
+            let closed = |old: &&NameRow| old.parent == row.parent && old.name == row.name;
+            assert!(!other || changes.closed_names.iter().any(|old| closed(&old)), "a name is current once: {row:?}");
         }
-        self.files.extend(changes.files.into_iter().map(|row| (row.file_id, row)));
-        self.versions.extend(changes.versions.into_iter().map(|row| (row.version_id, row)));
-        self.blobs.extend(changes.blobs.into_iter().map(|row| (row.blob_id, row)));
-        self.placement = changes.placement.unwrap_or(self.placement.clone());
-        self.nodes.extend(changes.nodes.into_iter().map(|row| (row.node.clone(), row)));
-        self.replicas.extend(changes.replicas.into_iter().map(|row| ((row.blob_id, row.node.clone()), row)));
-        for row in changes.receipts {
+        for row in &changes.receipts {
             assert_ne!(row.outcome, Outcome::Repeated);
-            assert!(self.receipts.insert(row.event_id, row).is_none(), "a receipt is written once");
+            assert!(!self.receipts.contains_key(&row.event_id), "a receipt is written once");
         }
-        self.events.extend(changes.events);
-        changes.bulk.into_iter().for_each(|bulk| self.bulk(bulk));
-    }
-
-    fn bulk(&mut self, bulk: Bulk) {
-        match bulk {
-            Bulk::Join { node, seq } => self.join(&node, seq),
-            Bulk::Wipe { node, seq } => self.wipe(&node, seq),
-            Bulk::Retire { node, seq } => self.retire(&node, seq),
-        }
-    }
-
-    fn join(&mut self, node: &NodeId, seq: u64) {
-        for blob_id in self.blobs.values().filter(|row| row.state == BlobState::Live).map(|row| &row.blob_id) {
-            self.replicas.entry((*blob_id, node.clone())).or_insert_with(|| ReplicaRow {
-                blob_id: *blob_id,
-                node: node.clone(),
-                state: ReplicaState::Pending,
-                seq,
-                fence_seq: 0,
-                attempts: 0,
-                reason: None,
-            });
-        }
-    }
-
-    fn wipe(&mut self, node: &NodeId, seq: u64) {
-        for row in self.replicas.values_mut().filter(|row| row.node == *node) {
-            let state = match row.state {
-                ReplicaState::Erased => continue,
-                ReplicaState::Erasing => ReplicaState::Erased,
-                _ => ReplicaState::Pending,
-            };
-            let reason = Some("node_wiped".to_owned());
-            *row = ReplicaRow { state, seq, fence_seq: seq, attempts: 0, reason, ..row.clone() };
-        }
-        self.end_erased(seq);
-    }
-
-    fn retire(&mut self, node: &NodeId, seq: u64) {
-        self.replicas.retain(|_, row| row.node != *node);
-        self.nodes.remove(node);
-        self.end_erased(seq);
-    }
-
-    fn end_erased(&mut self, seq: u64) {
-        let waits = |blob: &BlobRow| {
-            self.replicas.values().any(|row| row.blob_id == blob.blob_id && row.state != ReplicaState::Erased)
-        };
-        let ended: Vec<_> =
-            self.blobs.values().filter(|row| row.state == BlobState::Erasing && !waits(row)).cloned().collect();
-        for row in ended {
-            self.blobs.insert(row.blob_id, BlobRow { state: BlobState::Erased, state_seq: seq, ..row });
-        }
+        self.0.save(changes);
     }
 }
