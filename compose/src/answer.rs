@@ -34,10 +34,14 @@ pub(crate) fn tail(log: &Path, lines: usize) -> String {
 }
 
 /// Runs a program to its end and returns what it printed; its own words are the error when it failed.
-pub(crate) async fn ask(mut command: tokio::process::Command) -> anyhow::Result<String> {
+pub(crate) async fn ask(command: tokio::process::Command) -> anyhow::Result<String> {
+    ask_with(command, Stdio::null()).await
+}
+
+/// As [`ask`], of a program that reads.
+pub(crate) async fn ask_with(mut command: tokio::process::Command, input: Stdio) -> anyhow::Result<String> {
     let shown = command.as_std().get_program().display().to_string();
-    let output =
-        command.stdin(Stdio::null()).kill_on_drop(true).output().await.with_context(|| format!("start {shown}"))?;
+    let output = command.stdin(input).kill_on_drop(true).output().await.with_context(|| format!("start {shown}"))?;
     if !output.status.success() {
         bail!("{shown} failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
