@@ -81,6 +81,23 @@ impl Files {
         Err(publish::reused())
     }
 
+    /// What a change names was not found: because another attempt with the same request id has come first, it may be, since
+    /// `ask` looked for one. Then `answer` tells its outcome.
+    pub(super) async fn unless_decided(
+        &self,
+        asked: &Asked,
+        not_found: Error,
+        answer: impl AsyncFnOnce(ReceiptRow) -> Result<Receipt>,
+    ) -> Result<Receipt> {
+        if asked.author.request_id.is_none() {
+            return Err(not_found);
+        }
+        match self.catalog().receipt(asked.event_id).await? {
+            Some(first) => answer(first).await,
+            None => Err(not_found),
+        }
+    }
+
     /// The fact of the event that decided a request id, for requests that cannot be told from their receipt alone.
     pub(super) async fn first_fact(&self, first: &ReceiptRow) -> Result<Fact> {
         let recorded = self.ready()?.journal.read(first.seq).await?;

@@ -36,31 +36,35 @@ impl Files {
     /// Gives a space another name.
     pub(crate) async fn rename_space(&self, space: SpaceName, name: SpaceName, author: Author) -> Result<Receipt> {
         // Not in the space's own namespace: after the first time the old name no longer leads to the space.
+        let answer = async |first| match self.first_fact(&first).await? {
+            Fact::SpaceRenamed(done) if done.space == space && done.name == name => self.decided_receipt(first).await,
+            _ => Err(publish::reused()),
+        };
         let (asked, first) = self.ask(author, SpaceId::NONE).await?;
         if let Some(first) = first {
-            return match self.first_fact(&first).await? {
-                Fact::SpaceRenamed(done) if done.space == space && done.name == name => {
-                    self.decided_receipt(first).await
-                }
-                _ => Err(publish::reused()),
-            };
+            return answer(first).await;
         }
-        let space_id = self.space(&space).await?;
+        let space_id = match self.space(&space).await {
+            Ok(space_id) => space_id,
+            Err(not_found) => return self.unless_decided(&asked, not_found, answer).await,
+        };
         self.change(asked, Fact::SpaceRenamed(SpaceRenamed { space_id, space, name })).await
     }
 
     /// Deletes a space that is empty, or any.
     pub(crate) async fn delete_space(&self, space: SpaceName, force: bool, author: Author) -> Result<Receipt> {
+        let answer = async |first| match self.first_fact(&first).await? {
+            Fact::SpaceDeleted(done) if done.space == space && done.force == force => self.decided_receipt(first).await,
+            _ => Err(publish::reused()),
+        };
         let (asked, first) = self.ask(author, SpaceId::NONE).await?;
         if let Some(first) = first {
-            return match self.first_fact(&first).await? {
-                Fact::SpaceDeleted(done) if done.space == space && done.force == force => {
-                    self.decided_receipt(first).await
-                }
-                _ => Err(publish::reused()),
-            };
+            return answer(first).await;
         }
-        let space_id = self.space(&space).await?;
+        let space_id = match self.space(&space).await {
+            Ok(space_id) => space_id,
+            Err(not_found) => return self.unless_decided(&asked, not_found, answer).await,
+        };
         let keep_days = Some(self.limits().deleted_space_days);
         self.change(asked, Fact::SpaceDeleted(SpaceDeleted { space_id, space, force, keep_days })).await
     }

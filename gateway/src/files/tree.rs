@@ -82,11 +82,16 @@ impl Files {
                 recursive,
             }),
         };
+        let answer =
+            async |first| self.answer_first(first, &[fact(UNKNOWN_ITEM), fact(Item::Folder(space_id.root()))]).await;
         let (asked, first) = self.ask(author, space_id).await?;
         if let Some(first) = first {
-            return self.answer_first(first, &[fact(UNKNOWN_ITEM), fact(Item::Folder(space_id.root()))]).await;
+            return answer(first).await;
         }
-        let item = self.item(&space, &path).await?;
+        let item = match self.item(&space, &path).await {
+            Ok(item) => item,
+            Err(not_found) => return self.unless_decided(&asked, not_found, answer).await,
+        };
         if matches!(item, Item::Folder(_)) && if_version.is_some() {
             return Err(not_a_file(&path));
         }
@@ -101,11 +106,15 @@ impl Files {
             let (space, from, to) = (space.clone(), from.clone(), to.clone());
             Fact::FileMoved(FileMoved { space_id, space, from, to, item, if_version, on_conflict })
         };
+        let answer = async |first| self.answer_first(first, &[fact(UNKNOWN_ITEM)]).await;
         let (asked, first) = self.ask(author, space_id).await?;
         if let Some(first) = first {
-            return self.answer_first(first, &[fact(UNKNOWN_ITEM)]).await;
+            return answer(first).await;
         }
-        let item = self.item(&space, &from).await?;
+        let item = match self.item(&space, &from).await {
+            Ok(item) => item,
+            Err(not_found) => return self.unless_decided(&asked, not_found, answer).await,
+        };
         if matches!(item, Item::Folder(_)) && if_version.is_some() {
             return Err(not_a_file(&from));
         }
@@ -144,16 +153,22 @@ impl Files {
             let space = space.clone();
             Fact::FileUndeleted(FileUndeleted { space_id, space, path, item, version_id, on_conflict })
         };
-        let (asked, first) = self.ask(author, space_id).await?;
-        if let Some(first) = first {
+        let answer = async |first| {
             let Fact::FileUndeleted(undeleted) = self.first_fact(&first).await? else {
                 return Err(super::publish::reused());
             };
             // Where it was is no part of the request.
-            let path = path.unwrap_or(undeleted.path);
-            return self.answer_first(first, &[fact(path, None)]).await;
+            let path = path.clone().unwrap_or(undeleted.path);
+            self.answer_first(first, &[fact(path, None)]).await
+        };
+        let (asked, first) = self.ask(author, space_id).await?;
+        if let Some(first) = first {
+            return answer(first).await;
         }
-        let trashed = self.trashed(space_id, item).await?;
+        let trashed = match self.trashed(space_id, item).await {
+            Ok(trashed) => trashed,
+            Err(not_found) => return self.unless_decided(&asked, not_found, answer).await,
+        };
         let version_id = match (item, &trashed.content) {
             (Item::File(_), Some(content)) => Some(content.row.version_id),
             (Item::File(_), None) => {
@@ -162,7 +177,7 @@ impl Files {
             }
             (Item::Folder(_), _) => None,
         };
-        self.change(asked, fact(path.unwrap_or(trashed.path), version_id)).await
+        self.change(asked, fact(path.clone().unwrap_or(trashed.path), version_id)).await
     }
 
     /// Makes a new version of a file with the content of an older one.
