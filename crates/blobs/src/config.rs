@@ -206,7 +206,7 @@ impl Default for Config {
                 .with_max_elapsed(Duration::from_secs(15)),
             breaker_faults: 3,
             key_faults: 3,
-            breaker: Policy::new(Duration::from_millis(500), Duration::from_secs(15)),
+            breaker: Policy::new(Duration::from_millis(500), Duration::from_secs(3)),
             health_interval: Duration::from_secs(5),
         }
     }
