@@ -1,5 +1,6 @@
 //! How fast the projector folds each kind of event: so many of one kind are put into the journal while it is stopped in its
-//! tracks, then it is let go. The events are real ones, and every one of them is applied.
+//! tracks, then it is let go. The events are real ones, and every one of them is applied. Left out are the rare kinds about
+//! nodes and the placement.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -11,8 +12,9 @@ use proto::v1::{self, Outcome};
 use proto::{
     Actor, BlobCondemned, BlobErased, BlobErasureOrdered, BlobId, ErasedBlob, Event, EventId, Fact, FileCopied,
     FileDeleted, FileId, FileMoved, FileUndeleted, FileUploaded, FolderCreated, FolderDeleted, FolderId, Item,
-    MarkerId, NodeId, OnConflict, Path, PruneReason, PrunedVersion, RULES, ReplicaStored, RetentionSet, Sha256Digest,
-    SpaceCreated, SpaceDeleted, SpaceId, SpaceName, SpaceRenamed, StoredReplica, VersionRestored, VersionsPruned,
+    MarkerId, NodeId, OnConflict, Path, PruneReason, PrunedVersion, RULES, ReplicaLost, ReplicaStored,
+    ReplicationParked, ReplicationRedriven, RetentionSet, Sha256Digest, SpaceCreated, SpaceDeleted, SpaceId, SpaceName,
+    SpaceRenamed, StoredReplica, VersionRestored, VersionsPruned, WantedCopy,
 };
 use runtime::clock::{Clock, Ids};
 use tests::Cluster;
@@ -49,11 +51,14 @@ struct Subject {
 }
 
 /// The kinds after the first, in an order in which each of them is applied.
-const KINDS: [(&str, Make); 20] = [
+const KINDS: [(&str, Make); 23] = [
     (AGAIN, again),
     ("VersionRestored", restored),
     ("FileCopied", copied),
-    ("ReplicaStored, one blob each", stored),
+    (STORED, stored),
+    ("ReplicaLost, one blob each", lost),
+    (REDRIVEN, redriven),
+    ("ReplicationParked", parked),
     ("FileUploaded, instant", instant),
     ("FileMoved", moved),
     ("FileDeleted", deleted),
@@ -74,6 +79,8 @@ const KINDS: [(&str, Make); 20] = [
 
 // Rows whose events later ones name.
 const AGAIN: &str = "FileUploaded, new versions";
+const STORED: &str = "ReplicaStored, one blob each";
+const REDRIVEN: &str = "ReplicationRedriven, one blob each";
 const FOLDER: &str = "FolderCreated";
 const ORDERED: &str = "BlobErasureOrdered, one blob each";
 const SPACE: &str = "SpaceCreated";
@@ -156,6 +163,26 @@ fn moved(s: &Subjects, f: &Subject) -> Fact {
 fn stored(s: &Subjects, f: &Subject) -> Fact {
     let replicas = vec![StoredReplica { blob_id: f.blob_id, cause: f.uploaded_at }];
     Fact::ReplicaStored(ReplicaStored { node: s.other.0.clone(), marker_id: s.other.1, replicas })
+}
+
+fn lost(s: &Subjects, f: &Subject) -> Fact {
+    Fact::ReplicaLost(ReplicaLost {
+        node: s.other.0.clone(),
+        marker_id: s.other.1,
+        evaluated_at: f.by(STORED).1,
+        reason: "it is not there".to_owned(),
+        replicas: vec![s.wanted(f)],
+    })
+}
+
+fn redriven(s: &Subjects, f: &Subject) -> Fact {
+    Fact::ReplicationRedriven(ReplicationRedriven { node: s.other.0.clone(), replicas: vec![s.wanted(f)] })
+}
+
+fn parked(s: &Subjects, f: &Subject) -> Fact {
+    let ((node, marker_id), blob_id) = (s.other.clone(), f.blob_id);
+    let (cause, reason) = (f.by(REDRIVEN).1, "it cannot be read".to_owned());
+    Fact::ReplicationParked(ReplicationParked { node, marker_id, blob_id, cause, attempts: 5, reason })
 }
 
 fn deleted(s: &Subjects, f: &Subject) -> Fact {
@@ -274,6 +301,19 @@ impl Subjects {
 
     fn place(&self, path: &Path) -> (SpaceId, SpaceName, Path) {
         (self.space_id, SpaceName::main(), path.clone())
+    }
+
+    fn wanted(&self, f: &Subject) -> WantedCopy {
+        WantedCopy {
+            blob_id: f.blob_id,
+            size_bytes: 5,
+            sha256: Sha256Digest::of(f.blob_id.to_string().as_bytes()),
+            slices_sha256: None,
+            slice_bytes: None,
+            space_id: self.space_id,
+            event_id: f.uploaded_by,
+            source: self.node.clone(),
+        }
     }
 
     fn upload(&self, path: Path, blob_id: BlobId) -> Fact {
