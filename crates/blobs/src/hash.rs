@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use proto::{SLICE_BYTES, Sha256Digest, SliceDigests};
-use sha2::{Digest as _, Sha256};
+use sha2::Digest as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use crate::sha256::Sha256;
 use crate::slice::SliceBuffer;
 
 pub(crate) use state::HashState;
@@ -59,7 +60,8 @@ enum Item {
 #[derive(Debug, Default)]
 struct Running {
     size_bytes: u64,
-    whole: Sha256,
+    /// Its state can be kept, unlike that of a slice.
+    whole: sha2::Sha256,
     /// The hash of the slice under way; the first slice has none, since `whole` is its hash until it ends.
     slice: Sha256,
     /// Of those that ended since the hash was begun or resumed.
@@ -170,14 +172,16 @@ impl Running {
 
     fn end_slice(&mut self) {
         let digest = self.slice_so_far();
-        self.slice.reset();
+        self.slice = Sha256::new();
         self.slices.push(digest);
     }
 
     /// The digest of the slice under way.
     fn slice_so_far(&self) -> Sha256Digest {
-        let hash = if self.size_bytes <= SLICE_BYTES { &self.whole } else { &self.slice };
-        Sha256Digest::new(hash.clone().finalize().into())
+        if self.size_bytes > SLICE_BYTES {
+            return self.slice.clone().finish();
+        }
+        Sha256Digest::new(self.whole.clone().finalize().into())
     }
 
     fn tell(&self, sender: oneshot::Sender<Mark>) {

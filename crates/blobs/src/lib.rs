@@ -38,6 +38,7 @@ mod breaker;
 mod checksum;
 mod multipart;
 mod pace;
+mod sha256;
 mod transport;
 
 pub use blob::{BlobRef, Expected, ObjectMeta, Written};
@@ -52,4 +53,5 @@ pub use node::{Listed, Node, ObjectHead, OtherMarker, Page};
 pub use nodes::{Nodes, Standing};
 pub use read::{BadReplica, Failed, Read};
 pub use resumable::{PartRecord, Progress, Resumable, UploadState};
+pub use sha256::Sha256;
 pub use upload::Upload;

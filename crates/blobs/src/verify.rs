@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use proto::{Sha256Digest, SliceDigests};
-use sha2::{Digest as _, Sha256};
 
 use crate::blob::Slice;
+use crate::sha256::Sha256;
 use crate::{BlobRef, Error, Node, NodeFault};
 
 /// Why a node did not give the right bytes.
@@ -146,7 +146,7 @@ pub(crate) async fn fetch_into(
     if partial.len != slice.len {
         return Err(wrong_length(partial.len));
     }
-    if Sha256Digest::new(std::mem::take(&mut partial.hash).finalize().into()) != digest {
+    if std::mem::take(&mut partial.hash).finish() != digest {
         return Err(Unfit::Wrong(format!("has wrong bytes between {} and {end}", slice.start)));
     }
     Ok(())
@@ -200,7 +200,7 @@ async fn hash_slice(node: &Node, key: &str, slice: Slice, is_whole: bool) -> Res
     if len != slice.len {
         return Err(Unfit::Wrong(format!("has {len} bytes where it should have {}", slice.len)));
     }
-    Ok(Sha256Digest::new(hash.finalize().into()))
+    Ok(hash.finish())
 }
 
 /// The object with the digests of the blob's slices, as a slice of itself, and its digest; `None` when the blob has one

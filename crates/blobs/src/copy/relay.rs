@@ -12,11 +12,11 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use proto::Sha256Digest;
-use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, Sleep};
 
 use crate::body::Body;
 use crate::breaker::Kind;
+use crate::sha256::Sha256;
 use crate::transport::fault_of_body;
 use crate::verify::Unfit;
 use crate::{Error, Node, NodeFault};
@@ -120,7 +120,7 @@ impl Relayed {
         }
         if self.left == 0
             && let Some((hash, digest)) = self.hash.take()
-            && Sha256Digest::new(hash.finalize().into()) != digest
+            && hash.finish() != digest
         {
             return Err(Unfit::Wrong("has wrong bytes".to_owned()));
         }

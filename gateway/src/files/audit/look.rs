@@ -8,7 +8,6 @@ use catalog::Audited;
 use proto::{BlobId, Sha256Digest};
 use runtime::retry::{self, Policy};
 use runtime::shutdown::Shutdown;
-use sha2::{Digest as _, Sha256};
 
 use super::Stop;
 use super::judge::{Object, Seen, is_stored, parts_bytes};
@@ -108,7 +107,7 @@ impl Look<'_> {
 
     async fn try_content(&self, key: &str) -> Result<(u64, Sha256Digest), blobs::Error> {
         let mut body = self.node.get_range(key, None).await?;
-        let (mut size_bytes, mut hash) = (0, Sha256::new());
+        let (mut size_bytes, mut hash) = (0, blobs::Sha256::new());
         while let Some(piece) = body.chunk().await? {
             hash.update(&piece);
             let bytes = piece.len() as u64;
@@ -116,7 +115,7 @@ impl Look<'_> {
             self.read_bytes.fetch_add(bytes, Ordering::Relaxed);
             self.pace.pass(bytes).await;
         }
-        Ok((size_bytes, Sha256Digest::new(hash.finalize().into())))
+        Ok((size_bytes, hash.finish()))
     }
 
     /// Asks until the node answers, for a while.
