@@ -63,7 +63,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Ask a program to end (SIGTERM); it is not started again by itself
+    /// Ask a program to end (SIGTERM; Postgres: SIGINT); it is not started again by itself
     Stop { name: String },
     /// Start a program that is not running, and wait until it is ready
     Start { name: String },
@@ -187,14 +187,22 @@ fn install(options: &ForTests) -> anyhow::Result<()> {
 fn path() -> anyhow::Result<()> {
     let programs = crate::programs::Programs::new(&runtime::config::Environment::process());
     let servers = [programs.nats_server(), programs.minio()];
-    let mut folders: Vec<PathBuf> =
-        servers.iter().flatten().filter_map(|program| program.parent()).map(Path::to_path_buf).collect();
-    folders.extend(programs.postgres(None));
+    let beside = servers.iter().flatten().filter_map(|program| program.parent()).map(Path::to_path_buf);
     // After the servers' own folders: what is better elsewhere must not be hidden by what was installed once.
-    folders.push(programs.installed_in());
-    folders.dedup();
+    let folders = each_once(beside.chain(programs.postgres(None)).chain([programs.installed_in()]));
     println!("{}", std::env::join_paths(folders).context("join the folders")?.display());
     Ok(())
+}
+
+/// In the order of their first places.
+fn each_once(folders: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let mut once = Vec::new();
+    for folder in folders {
+        if !once.contains(&folder) {
+            once.push(folder);
+        }
+    }
+    once
 }
 
 /// Says what is wrong with a command line; help and version are no mistake.
@@ -243,5 +251,11 @@ mod tests {
         assert_eq!(parse_scale("replicator=3"), Ok(3));
         assert!(parse_scale("gateway=2").is_err());
         assert!(parse_scale("replicator=many").is_err());
+    }
+
+    #[test]
+    fn a_folder_is_printed_once_wherever_it_comes_again() {
+        let folders = ["/a", "/b", "/b", "/c", "/a"].map(PathBuf::from);
+        assert_eq!(each_once(folders.into_iter()), ["/a", "/b", "/c"].map(PathBuf::from));
     }
 }
