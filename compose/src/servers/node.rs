@@ -190,7 +190,47 @@ pub(crate) fn launch(
 
 #[cfg(test)]
 mod tests {
+    use runtime::config::Environment;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    /// Programs of a system that has MinIO, or nothing.
+    fn programs(dir: &Path, has_minio: bool) -> Programs {
+        let path = dir.join(if has_minio { "with-minio" } else { "without" });
+        std::fs::create_dir_all(&path).unwrap();
+        if has_minio {
+            std::fs::write(path.join("minio"), "").unwrap();
+            std::fs::set_permissions(path.join("minio"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let text = path.display().to_string();
+        Programs::new(&Environment::of([("PATH", text.clone()), ("HOME", text)])).of_system(&path)
+    }
+
+    #[tokio::test]
+    async fn what_is_there_settles_auto_and_what_data_are_of_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (with, without) = (programs(dir.path(), true), programs(dir.path(), false));
+        let take = async |name: &str| Data::take(&dir.path().join(name), &Progress::silent()).await.unwrap();
+        for (name, asked, programs, settled) in [
+            ("with", NodeKind::Auto, &with, NodeKind::Minio),
+            ("without", NodeKind::Auto, &without, NodeKind::Embedded),
+            ("insists", NodeKind::Minio, &without, NodeKind::Minio),
+            ("built-in", NodeKind::Embedded, &with, NodeKind::Embedded),
+        ] {
+            let data = take(name).await;
+            assert_eq!(asked.settle(&data, programs).unwrap(), settled, "{name}");
+            // Whatever is installed or removed since.
+            for programs in [&with, &without] {
+                assert_eq!(NodeKind::Auto.settle(&data, programs).unwrap(), settled, "{name} again");
+                assert_eq!(settled.settle(&data, programs).unwrap(), settled, "{name} by its name");
+            }
+            let other = if settled == NodeKind::Minio { NodeKind::Embedded } else { NodeKind::Minio };
+            let refused = other.settle(&data, &with).unwrap_err().to_string();
+            assert!(refused.contains(&format!("are {}; {} needs another", settled.name(), other.name())), "{refused}");
+            assert_eq!(NodeKind::Auto.settle(&data, &with).unwrap(), settled, "{name} after a refusal");
+        }
+    }
 
     #[test]
     fn a_nodes_file_resolves_its_secrets_beside_itself() {
