@@ -227,7 +227,7 @@ async fn replicator_in_its_middle(
 #[test]
 fn a_replicator_that_is_told_to_stop_leaves_whole_copies_or_none() {
     run(in_parts, async |cluster| {
-        let content = Content::new(1, 100 * MIB);
+        let content = Content::new(1, 72 * MIB);
         let (receipt, _proxies, release) = replicator_in_its_middle(cluster, content).await?;
         terminate(cluster, "replicator-1")?;
         eventually("it has heard", async || {
@@ -252,7 +252,7 @@ fn a_replicator_that_is_told_to_stop_leaves_whole_copies_or_none() {
 #[test]
 fn a_second_signal_ends_a_replicator_at_once() {
     run(in_parts, async |cluster| {
-        let content = Content::new(1, 100 * MIB);
+        let content = Content::new(1, 72 * MIB);
         let (receipt, proxies, _release) = replicator_in_its_middle(cluster, content).await?;
         terminate(cluster, "replicator-1")?;
         eventually("it has heard", async || {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use blobs::{BlobRef, Config, CopyOptions, Marker, Node, NodeConfig, Nodes, ObjectMeta, Written};
 use bytes::Bytes;
-use proto::{BlobId, ClusterId, EventId, LARGE_BLOB_BYTES, MarkerId, NodeId, SpaceId, VersionId};
+use proto::{BlobId, ClusterId, EventId, MarkerId, NodeId, SpaceId, VersionId};
 use runtime::clock::{Clock, Ids};
 use runtime::retry::Policy;
 use runtime::shutdown::Shutdown;
@@ -36,6 +36,9 @@ pub(crate) struct Cluster {
     _servers: Vec<JoinSet<()>>,
 }
 
+/// What is copied in parts: three slices.
+pub(crate) const LARGE: usize = 24 * 1024 * 1024;
+
 /// Settings with which tests need not wait.
 pub(crate) fn config() -> Config {
     Config {
@@ -44,7 +47,7 @@ pub(crate) fn config() -> Config {
         breaker: Policy::new(Duration::from_millis(50), Duration::from_millis(500)),
         health_interval: Duration::from_mins(1),
         // Large ones are large soon, so that copies in parts are tested without long bodies.
-        copy_parts_from: LARGE_BLOB_BYTES,
+        copy_parts_from: LARGE as u64,
         // Each copy reads for itself, so that it is seen from whom.
         copy_memory: 0,
         // Which node gives the bytes must not depend on how busy the machine is.

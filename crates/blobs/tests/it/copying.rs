@@ -7,14 +7,13 @@ use bytes::Bytes;
 use http::Method;
 use proto::NodeId;
 
-use crate::cluster::{Cluster, FIRST, SOON, config, content, read_all, stored};
+use crate::cluster::{Cluster, FIRST, LARGE, SOON, config, content, read_all, stored};
 use crate::on_each_server;
 use crate::proxy::Break;
 
 mod doubted;
 
 const SLICE: usize = 8 * 1024 * 1024;
-const LARGE: usize = 64 * 1024 * 1024;
 const AGAIN: CopyOptions = CopyOptions { first_attempt: false, ..FIRST };
 const OVER: CopyOptions = CopyOptions { overwrite: true, ..FIRST };
 const OVER_AGAIN: CopyOptions = CopyOptions { first_attempt: false, ..OVER };

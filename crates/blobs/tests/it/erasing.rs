@@ -10,12 +10,11 @@ use proto::{BlobId, NodeId};
 use runtime::clock::Clock;
 use time::OffsetDateTime;
 
-use crate::cluster::{Cluster, content};
+use crate::cluster::{Cluster, LARGE, content};
 use crate::on_each_server;
 use crate::proxy::Break;
 
 const SLICE: usize = 8 * 1024 * 1024;
-const LARGE: usize = 64 * 1024 * 1024;
 /// The event that asks for the copy is old.
 const OLD: CopyOptions = CopyOptions { first_attempt: true, overwrite: false, safe_until: OffsetDateTime::UNIX_EPOCH };
 const OLD_AGAIN: CopyOptions = CopyOptions { first_attempt: false, ..OLD };
