@@ -5,11 +5,12 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
+use compose::Install;
 use proto::file_storage::file_storage_client::FileStorageClient;
 use proto::file_storage::{FileDownloadRequest, FileMetadataRequest, FileRequest, MetadataResponse};
 use runtime::clock::Clock;
 use runtime::config::Environment;
-use tests::{Cluster, Content, reason_of, run, said, skipped};
+use tests::{Cluster, Content, announce, reason_of, run, said, skipped_in_ci_too};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tonic::metadata::MetadataValue;
@@ -200,14 +201,21 @@ fn is_there(name: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
 }
 
+/// Why the client for Node.js is not run here.
+fn without_node_js() -> Option<String> {
+    if let Some(name) = ["node", "npm"].into_iter().find(|name| !is_there(name)) {
+        return Some(format!("there is no `{name}`; install Node.js 18 or newer"));
+    }
+    let install: Install = Environment::process().var("INSTALL").unwrap_or_default().parse().unwrap();
+    (install == Install::No).then(|| "`npm ci` would install what it needs, and INSTALL=no".to_owned())
+}
+
 #[test]
 fn the_client_for_node_js_passes() {
-    for name in ["node", "npm"] {
-        if !is_there(name) {
-            skipped("the_client_for_node_js_passes", &format!("there is no `{name}`; install Node.js 18 or newer"));
-            return;
-        }
+    if let Some(reason) = without_node_js() {
+        return skipped_in_ci_too("the_client_for_node_js_passes", &reason);
     }
+    announce("will run: npm ci (in a temporary folder, for the_client_for_node_js_passes)");
     run(
         |b| b.replicators(0),
         async |cluster| {

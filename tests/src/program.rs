@@ -25,6 +25,15 @@ pub fn said(output: &Output) -> String {
 pub fn skipped(test: &str, reason: &str) {
     let is_ci = Environment::process().var("CI").is_some_and(|ci| ci == "true");
     assert!(!is_ci, "{test} cannot be skipped in CI: {reason}");
-    // Past the capture of the test runner, so that a person sees it and CI counts it.
-    std::io::stderr().write_all(format!("\nSKIPPED: {test}: {reason}\n").as_bytes()).unwrap();
+    skipped_in_ci_too(test, reason);
+}
+
+/// As [`skipped`], for what need not be there in CI either.
+pub fn skipped_in_ci_too(test: &str, reason: &str) {
+    announce(&format!("SKIPPED: {test}: {reason}"));
+}
+
+/// Says something past the capture of the test runner, so that a person sees it and CI counts it.
+pub fn announce(line: &str) {
+    std::io::stderr().write_all(format!("\n{line}\n").as_bytes()).unwrap();
 }

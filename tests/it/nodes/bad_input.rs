@@ -57,24 +57,34 @@ fn names_that_cannot_be_are_refused() {
     );
 }
 
+/// A message whose `?` is a byte that no UTF-8 has: prost checks strings, but clients in other languages may not.
+fn invalid_utf8(message: &impl prost::Message) -> Bytes {
+    let mut wire = message.encode_to_vec();
+    let at = wire.iter().position(|byte| *byte == b'?').expect("a question mark in the name");
+    wire[at] = 0xff;
+    wire.into()
+}
+
 #[test]
 fn invalid_utf8_in_a_name_is_refused() {
     run(
         |b| b.replicators(0),
         async |cluster| {
-            // prost checks strings, so a client in another language is imitated: the field's bytes are patched on the wire.
             let mut client = cluster.client().await?;
-            let mut files = tonic::client::Grpc::new(client.channel.clone());
-            files.ready().await?;
-            let mut wire = prost::Message::encode_to_vec(&message(Payload::Metadata(metadata("a?b"))));
-            let at = wire.iter().position(|byte| *byte == b'?').expect("the name's question mark");
-            wire[at] = 0xff;
-            let path = http::uri::PathAndQuery::from_static("/highwater.v1.Files/Upload");
-            let request = tonic::Request::new(futures::stream::iter([Bytes::from(wire)]));
-            let answer = files.client_streaming(request, path, tests::RawCodec).await;
-            let status = answer.expect_err("invalid UTF-8");
-            ensure!(status.code() == Code::InvalidArgument, "{status:?}");
-            assert_eq!(s3::blobs(cluster).await?, Vec::<String>::new());
+            let before = stored(cluster, &mut client).await?;
+            let path = "a?b".to_owned();
+            let metadata = invalid_utf8(&message(Payload::Metadata(metadata(&path))));
+            let content = prost::Message::encode_to_vec(&chunk("content")).into();
+            let get_file = v1::GetFileRequest { path: path.clone(), ..Default::default() };
+            let download = v1::DownloadRequest { path, ..Default::default() };
+            for (call, messages) in [
+                ("/highwater.v1.Files/Upload", vec![metadata, content]),
+                ("/highwater.v1.Files/GetFile", vec![invalid_utf8(&get_file)]),
+                ("/highwater.v1.Files/Download", vec![invalid_utf8(&download)]),
+            ] {
+                refused(client.send_raw(call, messages).await, Code::InvalidArgument, "message_invalid");
+            }
+            assert_eq!(stored(cluster, &mut client).await?, before);
             assert_eq!(client.put_bytes("fine", "x").await?.path, "fine");
             Ok(())
         },
@@ -89,12 +99,15 @@ fn streams_out_of_order_are_refused() {
             let mut client = cluster.client().await?;
             let before = stored(cluster, &mut client).await?;
             let first = || message(Payload::Metadata(metadata("a")));
-            let cases: [(Vec<UploadRequest>, &str); 5] = [
+            let cases: [(Vec<UploadRequest>, &str); 7] = [
                 (vec![], "metadata_missing"),
                 (vec![chunk("content")], "metadata_missing"),
                 (vec![first(), first()], "metadata_twice"),
                 (vec![first(), chunk("content"), first()], "metadata_twice"),
                 (vec![first(), chunk(vec![7_u8; 64 * 1024 + 1])], "chunk_too_large"),
+                // In the middle of a stream; and far beyond what a message may have at all.
+                (vec![first(), chunk("content"), chunk(vec![7_u8; 64 * 1024 + 1]), chunk("more")], "chunk_too_large"),
+                (vec![first(), chunk(vec![7_u8; 8 << 20])], "chunk_too_large"),
             ];
             for (messages, reason) in cases {
                 refused(client.send(futures::stream::iter(messages)).await, Code::InvalidArgument, reason);
