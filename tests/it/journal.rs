@@ -6,12 +6,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use async_nats::jetstream;
-use compose::{Stack, State};
+use compose::{Builder, Stack, State};
 use tests::{Cluster, Content, Nats, eventually, reason_of, run};
 
+mod full;
 mod lost;
 
 const STREAM: &str = "HIGHWATER";
+
+/// A cluster that gives the catalog as long as it takes to say which journal it was folded from.
+fn patient(builder: Builder) -> Builder {
+    let builder = builder.env("gateway", "HIGHWATER_WATCH__TIMEOUT", "1m");
+    builder.env("gateway", "HIGHWATER_NATS__CHECK_INTERVAL", "500ms")
+}
 
 async fn jetstream(cluster: &Cluster) -> anyhow::Result<jetstream::Context> {
     Ok(jetstream::new(async_nats::connect(cluster.stack.nats_url()?).await?))
@@ -90,43 +97,42 @@ fn a_stream_that_forgets_is_refused() {
 
 #[test]
 fn another_stream_under_the_same_name_stops_writes_and_the_projector() {
-    run(
-        |b| b.env("gateway", "HIGHWATER_NATS__CHECK_INTERVAL", "500ms"),
-        async |cluster| {
-            let mut client = cluster.client().await?;
-            let content = Content::new(1, 5000);
-            client.put("a", content).await?;
-            cluster.settle().await;
-            let jetstream = jetstream(cluster).await?;
-            let mut config = jetstream.get_stream(STREAM).await?.cached_info().config.clone();
-            jetstream.delete_stream(STREAM).await?;
-            // Empty, it would be `lost`: nobody makes a new one while nodes carry markers.
-            refuses(cluster, "gateway", &["init"], 70, &["journal", "lost"]).await?;
-            for (key, value) in &mut config.metadata {
-                if key.contains("incarnation") {
-                    *value = "00000000-0000-4000-8000-000000000000".to_owned();
-                }
+    run(patient, async |cluster| {
+        let mut client = cluster.client().await?;
+        let content = Content::new(1, 5000);
+        client.put("a", content).await?;
+        cluster.settle().await;
+        let jetstream = jetstream(cluster).await?;
+        let mut config = jetstream.get_stream(STREAM).await?.cached_info().config.clone();
+        jetstream.delete_stream(STREAM).await?;
+        // Empty, it would be `lost`: nobody makes a new one while nodes carry markers.
+        refuses(cluster, "gateway", &["init"], 70, &["journal", "lost"]).await?;
+        for (key, value) in &mut config.metadata {
+            if key.contains("incarnation") {
+                *value = "00000000-0000-4000-8000-000000000000".to_owned();
             }
-            jetstream.create_stream(&config).await?;
-            eventually("uploads are refused", async || {
-                let status = match client.put("b", content).await {
-                    Ok(receipt) => anyhow::bail!("acknowledged: {receipt:?}"),
-                    Err(status) => status,
-                };
-                ensure!(reason_of(&status) == "journal_diverged", "{status:?}");
-                Ok(())
-            })
-            .await;
-            assert_eq!(client.get("a").await?, content.bytes(), "reads go on");
-            eventually("the projector has halted", async || {
-                let log = cluster.stack.log_tail("projector", 200);
-                ensure!(log.contains("incarnation"), "{log}");
-                Ok(())
-            })
-            .await;
-            refuses(cluster, "projector", &[], 70, &["the catalog was folded from the journal"]).await
-        },
-    );
+        }
+        jetstream.create_stream(&config).await?;
+        eventually("uploads are refused", async || {
+            let status = match client.put("b", content).await {
+                Ok(receipt) => anyhow::bail!("acknowledged: {receipt:?}"),
+                Err(status) => status,
+            };
+            ensure!(reason_of(&status) == "journal_diverged", "{status:?}");
+            Ok(())
+        })
+        .await;
+        assert_eq!(client.get("a").await?, content.bytes(), "reads go on");
+        eventually("the projector has halted", async || {
+            let log = cluster.stack.log_tail("projector", 200);
+            ensure!(log.contains("incarnation"), "{log}");
+            Ok(())
+        })
+        .await;
+        refuses(cluster, "projector", &[], 70, &["the catalog was folded from the journal"]).await?;
+        cluster.stack.stop("gateway").await?;
+        refuses(cluster, "gateway", &[], 70, &["journal has diverged", "has the incarnation 00000000"]).await
+    });
 }
 
 #[test]
