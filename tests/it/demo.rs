@@ -45,6 +45,9 @@ async fn two_demos_at_once_twice_in_a_row() -> anyhow::Result<()> {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         ensure!(output.status.code() == Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
         ensure!(said.trim_end().ends_with("That was Highwater."), "{said}");
+        for word in ["1/3 copies", "3/3 copies", "SHA-256 verified", "the same as before", "equal: the catalog is"] {
+            ensure!(said.contains(word), "it does not say {word:?}: {said}");
+        }
         anyhow::Ok(())
     };
     for _ in 0..2 {

@@ -137,6 +137,13 @@ fn what_was_acknowledged_survives_kills_at_random_points() {
                 ensure!((file.replicas_stored, file.replicas_wanted) == (3, 3), "{file:?}");
                 ensure!(client.get(&path).await? == content.bytes(), "{path} has other bytes");
             }
+            // What the catalog says of the nodes is so: every copy is there, with the right bytes.
+            eventually("a deep audit finds no difference", async || {
+                let audit = cluster.highwater(&["ops", "audit", "--deep"]).await?;
+                ensure!(audit.status.success(), "{audit:?}");
+                Ok(())
+            })
+            .await;
             cluster.verify().await
         },
     );
