@@ -12,6 +12,8 @@ use anyhow::ensure;
 use runtime::config::Environment;
 use tests::{Client, Content, Runner, eventually, program, run, said, signal};
 
+mod defaults;
+
 const SERVICES: [&str; 3] = ["gateway", "replicator", "projector"];
 
 type Args<'a> = &'a [&'a str];

@@ -1,6 +1,7 @@
 //! `compose` as a user runs it.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use anyhow::{Context as _, ensure};
 use tests::{Content, Row, Runner, eventually, signal};
@@ -31,6 +32,36 @@ fn redact(runner: &Runner) -> Redact {
     Redact::of(ports.chain([(runner.data().display().to_string(), "<data>".to_owned())]))
 }
 
+/// Where these programs listen, by what the system says of their sockets.
+fn listening(pids: &[u32]) -> anyhow::Result<Vec<SocketAddr>> {
+    let mut inodes = BTreeSet::new();
+    for pid in pids {
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd"))?.filter_map(|file| file.ok()?.path().read_link().ok());
+        let sockets = files.filter_map(|file| file.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
+        inodes.extend(sockets.collect::<Vec<u64>>());
+    }
+    let parse = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // 0A is LISTEN.
+        if fields[3] != "0A" || !inodes.contains(&fields[9].parse().ok()?) {
+            return None;
+        }
+        let (ip, port) = fields[1].split_once(':')?;
+        // Words of four bytes, each as a number of this machine.
+        let words = ip.as_bytes().chunks(8).map(|word| u32::from_str_radix(str::from_utf8(word).ok()?, 16).ok());
+        let bytes: Vec<u8> = words.collect::<Option<Vec<u32>>>()?.into_iter().flat_map(u32::to_ne_bytes).collect();
+        let v4 = <[u8; 4]>::try_from(bytes.as_slice()).map(IpAddr::from);
+        let ip = v4.or_else(|_| <[u8; 16]>::try_from(bytes.as_slice()).map(IpAddr::from)).ok()?;
+        Some(SocketAddr::from((ip, u16::from_str_radix(port, 16).ok()?)))
+    };
+    let mut found = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let text = std::fs::read_to_string(table).unwrap_or_default();
+        found.extend(text.lines().skip(1).filter_map(parse));
+    }
+    Ok(found)
+}
+
 /// What `ps --json` says of a stack that is up.
 fn check_rows(runner: &Runner) -> anyhow::Result<()> {
     let rows = runner.rows()?;
@@ -57,6 +88,11 @@ fn check_rows(runner: &Runner) -> anyhow::Result<()> {
         ensure!(row.data.is_some() == is_server && row.data.iter().all(|dir| dir.is_dir()), "{row:?}");
     }
     let mut pids = pids(&rows);
+    let listening = listening(&pids)?;
+    ensure!(listening.iter().all(|address| address.ip() == Ipv4Addr::LOCALHOST), "{listening:?}");
+    for port in (0..7).map(|offset| runner.port(offset)) {
+        ensure!(listening.iter().any(|address| address.port() == port), "nobody listens on {port}: {listening:?}");
+    }
     pids.dedup();
     assert_eq!(pids.len(), ALL.len(), "each program has a pid");
     Ok(())
