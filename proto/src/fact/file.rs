@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::{BlobId, EventId, FileId, FolderId, MarkerId, NodeId, Path, Sha256Digest, SpaceId, SpaceName, VersionId};
 
-/// Blobs of this size and more are large: copied in their own lane, by parallel ranges.
+/// Blobs of this size and more are large: copied in a lane of their own.
 pub const LARGE_BLOB_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Length of a slice, the unit in which content is checked before it is passed on. Blobs longer than this have
