@@ -68,8 +68,8 @@ pub(crate) struct SpaceRm {
 /// Show or set how long a space keeps old content
 ///
 /// Without limits it shows those that are set. What is set replaces all that was set before: a limit that is not named
-/// is no limit any more. A version is pruned only when every limit that is set allows it; nothing is pruned by setting
-/// limits, see prune.
+/// is no limit any more. A version is pruned only when every limit that is set allows it. The gateway prunes by itself,
+/// every `prune_interval` (1 h by default); `space prune --dry-run` shows first what would go.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct SpaceRetention {
     /// The space

@@ -69,7 +69,7 @@ impl Files {
         self.change(asked, Fact::SpaceDeleted(SpaceDeleted { space_id, space, force, keep_days })).await
     }
 
-    /// Says how long a space keeps old content. Prunes nothing by itself.
+    /// Says how long a space keeps old content; what is older is pruned at the next `duties.prune_interval`.
     pub(crate) async fn set_retention(&self, space: SpaceName, keep: Retention, author: Author) -> Result<Receipt> {
         let space_id = self.space(&space).await?;
         let Retention { keep_versions, keep_days } = keep;

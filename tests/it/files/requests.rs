@@ -1,5 +1,7 @@
 //! Request ids: the same id again answers the first outcome, whatever happened since.
 
+mod at_once;
+
 use proto::v1::{self, OnConflict, Outcome, Receipt};
 use tests::{Client, Cluster, Content, chunks, metadata, reason_of, run};
 use tonic::{Code, Status};
@@ -278,33 +280,6 @@ fn the_same_id_for_another_request_is_refused() {
             assert_eq!(reason_of(&client.files.r#move(mv).await.unwrap_err()), "request_id_reused");
             assert_eq!(client.ls("").await?, ["b"]);
             Ok(())
-        },
-    );
-}
-
-#[test]
-fn requests_with_one_id_at_the_same_time_are_one_change() {
-    run(
-        |b| b,
-        async |cluster| {
-            let mut tasks = tokio::task::JoinSet::new();
-            for _ in 0..8 {
-                let mut client = cluster.client().await?;
-                tasks.spawn(async move {
-                    let mut about = metadata("same");
-                    about.request_id = "once".to_owned();
-                    client.upload(about, chunks(Content::new(1, 50_000))).await
-                });
-            }
-            let mut receipts = Vec::new();
-            while let Some(ended) = tasks.join_next().await {
-                receipts.push(ended??);
-            }
-            receipts.dedup_by(|a, b| (&a.event_id, &a.sequence) == (&b.event_id, &b.sequence));
-            assert_eq!(receipts.len(), 1, "{receipts:?}");
-            let mut client = cluster.client().await?;
-            assert_eq!(client.versions("same").await?.len(), 1);
-            cluster.verify().await
         },
     );
 }

@@ -18,13 +18,16 @@ use crate::s3;
 const MIB: u64 = 1024 * 1024;
 const CONTENT: Content = Content::new(7, 20 * MIB + 5);
 
-async fn start(client: &mut Client, about: UploadMetadata) -> Result<start_upload_response::Outcome, Status> {
+pub(super) async fn start(
+    client: &mut Client,
+    about: UploadMetadata,
+) -> Result<start_upload_response::Outcome, Status> {
     let answer = client.files.start_upload(v1::StartUploadRequest { metadata: Some(about) }).await?.into_inner();
     answer.outcome.ok_or_else(|| Status::internal("no outcome"))
 }
 
 /// Sends `range` of the content at `offset`; with `cut`, the stream ends in an error after it.
-async fn part(client: &mut Client, id: &str, offset: u64, length: u64) -> Result<v1::UploadSession, Status> {
+pub(super) async fn part(client: &mut Client, id: &str, offset: u64, length: u64) -> Result<v1::UploadSession, Status> {
     let header = v1::PartHeader { upload_id: id.to_owned(), offset };
     let chunks: Vec<Bytes> =
         (0..length.div_ceil(MIB)).map(|i| CONTENT.range(offset + i * MIB, MIB.min(length - i * MIB))).collect();
@@ -39,7 +42,7 @@ async fn session(client: &mut Client, id: &str) -> Result<v1::UploadSession, Sta
     Ok(client.files.get_upload(request).await?.into_inner().session.unwrap_or_default())
 }
 
-async fn finish(client: &mut Client, id: &str) -> Result<v1::Receipt, Status> {
+pub(super) async fn finish(client: &mut Client, id: &str) -> Result<v1::Receipt, Status> {
     let request = v1::FinishUploadRequest { upload_id: id.to_owned() };
     Ok(client.files.finish_upload(request).await?.into_inner().receipt.unwrap_or_default())
 }
@@ -125,6 +128,46 @@ fn an_upload_that_is_aborted_or_wrong_leaves_nothing() {
             let unsized_upload = UploadMetadata { path: "c".to_owned(), ..Default::default() };
             assert_eq!(reason_of(&start(&mut client, unsized_upload).await.err().unwrap()), "metadata_missing");
             Ok(())
+        },
+    );
+}
+
+#[test]
+fn an_upload_that_is_finished_cannot_be_thrown_away() {
+    run(
+        |b| b,
+        async |cluster| {
+            let mut client = cluster.client().await?;
+            // The one node that took the bytes must keep them.
+            for replicator in ["replicator-1", "replicator-2"] {
+                cluster.stack.stop(replicator).await?;
+            }
+            let contents =
+                [CONTENT, Content::new(7, 1000), Content::new(7, 0)].map(|one| (format!("of {}", one.size), one));
+            for (path, content) in &contents {
+                let (size_bytes, sha256) = (Some(content.size), Some(content.sha256().as_bytes().to_vec().into()));
+                let declared = UploadMetadata { size_bytes, sha256, ..about(path) };
+                let start_upload_response::Outcome::Session(begun) = start(&mut client, declared).await? else {
+                    anyhow::bail!("no session");
+                };
+                if content.size > 0 {
+                    part(&mut client, &begun.upload_id, 0, content.size).await?;
+                }
+                let receipt = finish(&mut client, &begun.upload_id).await?;
+                let abort = v1::AbortUploadRequest { upload_id: begun.upload_id.clone() };
+                client.files.abort_upload(abort).await?;
+                assert_eq!(reason_of(&session(&mut client, &begun.upload_id).await.unwrap_err()), "upload_not_found");
+                ensure!(client.get(path).await? == content.bytes(), "{path} has other bytes");
+                assert_eq!(client.versions(path).await?[0].version_id, receipt.version_id);
+            }
+            assert_eq!(entries(cluster).await?, 0);
+            for replicator in ["replicator-1", "replicator-2"] {
+                cluster.stack.start(replicator).await?;
+            }
+            for (path, _) in &contents {
+                cluster.replicated(path, 3).await;
+            }
+            cluster.verify().await
         },
     );
 }
@@ -253,7 +296,7 @@ fn the_command_line_goes_on_after_an_interruption() {
         async |cluster| {
             let folder = tempfile::tempdir()?;
             let (source, states) = (folder.path().join("huge.bin"), folder.path().join("state"));
-            let content = Content::new(9, 300 * MIB);
+            let content = Content::new(9, 120 * MIB);
             let mut file = std::fs::File::create(&source)?;
             for chunk in content.chunks(MIB) {
                 file.write_all(&chunk)?;
@@ -281,8 +324,8 @@ fn the_command_line_goes_on_after_an_interruption() {
             let told = String::from_utf8_lossy(&second.stderr);
             ensure!(second.status.success(), "{told}");
             let mut client = cluster.client().await?;
-            let tail = client.get_range("huge.bin", 299 * MIB, None).await?;
-            ensure!(tail == content.range(299 * MIB, MIB), "other bytes");
+            let tail = client.get_range("huge.bin", 119 * MIB, None).await?;
+            ensure!(tail == content.range(119 * MIB, MIB), "other bytes");
             cluster.replicated("huge.bin", 3).await;
             ensure!(s3::unfinished(cluster).await?.is_empty(), "one upload went on, and no other was begun");
             assert_eq!(client.versions("huge.bin").await?.len(), 1);

@@ -71,6 +71,7 @@ async fn operations(client: &mut Client, file: &Receipt, min: &str) -> Vec<(&'st
     read!(reads, "ListEvents", operations.list_events(request));
     let request = v1::ListParkedRequest { min_sequence: min.to_owned(), ..Default::default() };
     read!(reads, "ListParked", operations.list_parked(request));
+    read!(reads, "GetPlacement", operations.get_placement(v1::GetPlacementRequest { min_sequence: min.to_owned() }));
     for what in [
         What::BlobId(file.blob_id.clone()),
         What::File(v1::FilePlace { path: file.path.clone(), ..Default::default() }),

@@ -90,6 +90,42 @@ fn what_retention_gives_up_is_named_first_then_pruned_then_erased_everywhere() {
     });
 }
 
+/// Nobody asks for it: it is a duty of the gateway.
+#[test]
+fn what_retention_gives_up_is_pruned_without_anybody_asking() {
+    let pruning = |b: Builder| b.env("gateway", "HIGHWATER_DUTIES__PRUNE_INTERVAL", "50ms");
+    run(pruning, async |cluster| {
+        let mut client = cluster.client().await?;
+        client.create_space("other").await?;
+        for (seed, space) in (1..).zip(["main", "main", "other", "other"]) {
+            let about = UploadMetadata { space: space.to_owned(), ..metadata("f") };
+            client.upload(about, chunks(Content::new(seed, 1000))).await?;
+        }
+        set(&mut client, keep(Some(1), None)).await?;
+        only_the_newest_is_kept(&mut client, 2).await;
+        // It goes on: what is replaced later is given up later.
+        client.put("f", Content::new(5, 1000)).await?;
+        only_the_newest_is_kept(&mut client, 3).await;
+        assert_eq!(client.get("f").await?, Content::new(5, 1000).bytes());
+        let other = v1::ListVersionsRequest { space: "other".to_owned(), path: "f".to_owned(), ..Default::default() };
+        let kept = client.files.list_versions(other).await?.into_inner().versions;
+        ensure!(kept.len() == 2 && kept.iter().all(|version| !version.pruned), "no retention is set: {kept:?}");
+        cluster.verify().await
+    });
+}
+
+/// Waits until, of so many versions of the file `f`, all but the newest are pruned.
+async fn only_the_newest_is_kept(client: &mut Client, versions: usize) {
+    let mut expected = vec![true; versions];
+    expected[0] = false;
+    eventually("all versions but the newest are pruned", async || {
+        let pruned: Vec<bool> = client.versions("f").await?.iter().map(|version| version.pruned).collect();
+        ensure!(pruned == expected, "{pruned:?}");
+        anyhow::Ok(())
+    })
+    .await;
+}
+
 /// It has no retention, and nobody can give it one any more.
 #[test]
 fn a_deleted_space_leaves_nothing_for_ever() {

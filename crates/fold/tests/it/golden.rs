@@ -14,15 +14,19 @@ use fold::rows::PlacementRow;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use proto::{
-    BlobCondemned, BlobErased, BlobErasureOrdered, ErasedBlob, Fact, FileMoved, FileUploaded, NodeId, NodeJoined,
+    BlobCondemned, BlobErased, BlobErasureOrdered, ErasedBlob, Fact, FileCopied, FileMoved, FileUploaded, NodeId,
     NodeRetired, NodeRule, NodeWiped, OnConflict, Orphan, Placement, PlacementChanged, Recorded, ReplicaLost,
-    ReplicaStored, ReplicationRedriven, Sha256Digest, StoredReplica, Trash,
+    ReplicaStored, ReplicationRedriven, Sha256Digest, StoredReplica, Trash, VersionId,
 };
+use uuid::Uuid;
 
 use crate::generated::{play, step};
-use crate::journal::{Journal, blob_id, main_space, marker};
+use crate::journal::{Journal, blob_id, joined, main_space, marker, parked};
 use crate::store::Store;
-use crate::world::{World, create_folder, create_space, delete_space, instant, rename_space, retain, undelete};
+use crate::world::{
+    World, condemn, create_folder, create_space, delete_space, erased, instant, order, rename_space, retain, stored,
+    undelete,
+};
 
 #[test]
 fn the_life_of_a_file() {
@@ -101,7 +105,7 @@ fn retention_and_erasure() {
 fn disks_that_are_lost_and_nodes_that_leave() {
     check("wiped_and_retired", || {
         let mut world = World::with(&["a", "b"]);
-        let [a, b] = ["a", "b"].map(|path| world.store.versions[&world.version(path)].blob_id.unwrap());
+        let [a, b] = ["a", "b"].map(|path| world.blob(path));
         let node = |name: &str| name.parse::<NodeId>().unwrap();
         let (old_marker_id, marker_id) = (marker("node-b"), marker("node-b, the second disk"));
         let wiped = NodeWiped { node: node("node-b"), old_marker_id, marker_id };
@@ -146,15 +150,118 @@ fn placed_on_some_nodes() {
         let targets = Some(vec![node("node-b"), node("node-c")]);
         let upload = FileUploaded { targets, ..world.upload("b") };
         world.when(Fact::FileUploaded(upload.clone())).applied();
-        let (endpoint, bucket) = ("http://127.0.0.1:1".to_owned(), "highwater".to_owned());
-        let joined = NodeJoined { node: node("node-d"), marker_id: marker("node-d"), endpoint, bucket };
-        world.when(Fact::NodeJoined(joined)).applied();
+        world.when(joined("node-d")).applied();
         let replicas = world.wanted(&[upload.blob_id]);
         world.when(Fact::ReplicationRedriven(ReplicationRedriven { node: node("node-d"), replicas })).applied();
         world.when(Fact::PlacementChanged(PlacementChanged { placement: Placement::default() })).applied();
         world.uploaded("c");
         world
     });
+}
+
+#[test]
+fn what_is_given_up_and_what_is_refused() {
+    check("given_up_and_refused", || {
+        let mut world = World::with(&["a", "a", "b"]);
+        give_up(&mut world);
+        refuse_places(&mut world);
+        refuse_content(&mut world);
+        refuse_nodes(&mut world);
+        world
+    });
+}
+
+/// Copies and erasures that are given up, and reports that come too late for it.
+fn give_up(world: &mut World) {
+    let blob = world.blob("a");
+    let cause = world.last_seq();
+    world.when(parked("node-b", blob, cause)).applied();
+    world.when(parked("node-b", blob_id(999), cause)).rejected("replica_unknown");
+    world.when(stored("node-b", marker("node-b"), blob, cause)).applied();
+    world.when(parked("node-b", blob, cause)).rejected("already_stored");
+    let report = world.lost("node-b", &[blob], world.last_seq());
+    world.when(Fact::ReplicaLost(report.clone())).applied();
+    let asked = world.last_seq();
+    world.when(Fact::ReplicaLost(report)).rejected("replicas_changed");
+    world.when(parked("node-b", blob, cause)).rejected("cause_outdated");
+    world.when(parked("node-b", blob, asked)).applied();
+    let redriven = world.redriven("node-a", &[blob]);
+    world.when(redriven).rejected("replicas_changed");
+    let redriven = world.redriven("node-b", &[blob]);
+    world.when(redriven).applied();
+
+    let late = FileUploaded { on_conflict: OnConflict::Fail, ..world.upload("a") };
+    world.when(Fact::FileUploaded(late.clone())).rejected_upload("file_exists");
+    world.when(condemn(&[late.blob_id])).applied();
+    world.when(order(&[late.blob_id])).applied();
+    let cause = world.last_seq();
+    world.when(parked("node-c", late.blob_id, cause)).applied();
+    for node in ["node-a", "node-b", "node-c"] {
+        world.when(erased(node, &[late.blob_id], cause)).applied();
+    }
+    world.when(parked("node-c", late.blob_id, cause)).rejected("already_erased");
+    let redriven = world.redriven("node-c", &[late.blob_id]);
+    world.when(redriven).rejected("replicas_changed");
+}
+
+/// Nothing is below a file.
+fn refuse_places(world: &mut World) {
+    world.when(create_folder("a/x")).rejected("parent_is_a_file");
+    let only_new = FileUploaded { on_conflict: OnConflict::Fail, ..world.upload("a/x") };
+    world.when(Fact::FileUploaded(only_new)).rejected_upload("parent_is_a_file");
+    let upload = world.upload("a/x");
+    world.when(Fact::FileUploaded(upload)).copied("parent_is_a_file", "x (conflicted copy alice 2026-11-23)");
+    let moved = world.move_to("b", "a/x");
+    world.when(Fact::FileMoved(moved)).rejected("parent_is_a_file");
+    let copied = world.copy_to("b", "a/x");
+    world.when(Fact::FileCopied(copied)).rejected("parent_is_a_file");
+    let item = world.file_deleted("b");
+    world.when(Fact::FileUndeleted(undelete(item, "a/x"))).rejected("parent_is_a_file");
+    world.when(Fact::FileUndeleted(undelete(item, "b"))).applied();
+}
+
+/// Content that is not there, or not for long.
+fn refuse_content(world: &mut World) {
+    let upload = world.uploaded("c");
+    let other = FileUploaded { size_bytes: upload.size_bytes + 1, ..instant("d", &upload) };
+    world.when(Fact::FileUploaded(other)).rejected("blob_unknown");
+    let report = world.lost("node-a", &[upload.blob_id], world.last_seq());
+    world.when(Fact::ReplicaLost(report)).applied();
+    world.when(Fact::FileUploaded(instant("d", &upload))).rejected("blob_lost");
+
+    let (file, old) = (world.file("c"), world.version("c"));
+    world.uploaded("c");
+    let [b, nobodys] = [world.version("b"), VersionId::new(Uuid::nil())];
+    for wrong in [b, nobodys] {
+        let restored = world.restore("c", wrong);
+        world.when(Fact::VersionRestored(restored)).rejected("version_unknown");
+        let copied = FileCopied { version_id: wrong, ..world.copy_to("c", "d") };
+        world.when(Fact::FileCopied(copied)).rejected("version_unknown");
+    }
+    let pruned = world.prune(&[(old, file, None)]);
+    world.when(Fact::VersionsPruned(pruned)).applied();
+    let restored = world.restore("c", old);
+    world.when(Fact::VersionRestored(restored)).rejected("version_pruned");
+    let copied = FileCopied { version_id: old, ..world.copy_to("c", "d") };
+    world.when(Fact::FileCopied(copied)).rejected("version_pruned");
+
+    world.when(condemn(&[upload.blob_id])).applied();
+    world.when(Fact::FileUploaded(instant("d", &upload))).rejected("blob_condemned");
+    let again = FileUploaded { path: "d".parse().unwrap(), ..upload };
+    world.when(Fact::FileUploaded(again)).rejected("blob_condemned");
+}
+
+/// A node joins once, and the last one stays.
+fn refuse_nodes(world: &mut World) {
+    let retired = |name: &str| Fact::NodeRetired(NodeRetired { node: name.parse().unwrap(), marker_id: marker(name) });
+    world.when(joined("node-a")).rejected("node_already_joined");
+    world.when(retired("node-c")).applied();
+    world.when(joined("node-c")).applied();
+    for name in ["node-a", "node-c"] {
+        world.when(retired(name)).applied();
+    }
+    world.when(retired("node-b")).rejected("last_node");
+    world.uploaded("e");
 }
 
 #[test]

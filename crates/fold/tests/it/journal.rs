@@ -30,6 +30,18 @@ fn node(id: &str) -> NodeId {
     id.parse().unwrap()
 }
 
+pub(crate) fn joined(name: &str) -> Fact {
+    let (endpoint, bucket) = ("http://127.0.0.1:1".to_owned(), "highwater".to_owned());
+    Fact::NodeJoined(NodeJoined { node: node(name), marker_id: marker(name), endpoint, bucket })
+}
+
+/// The node, with the disk that it joined with, gave this up.
+pub(crate) fn parked(name: &str, blob_id: BlobId, cause: u64) -> Fact {
+    let reason = "the node refuses the key".to_owned();
+    let (node, marker_id) = (node(name), marker(name));
+    Fact::ReplicationParked(ReplicationParked { node, marker_id, blob_id, cause, attempts: 5, reason })
+}
+
 /// A journal under construction.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Journal(pub(crate) Vec<Recorded>);
@@ -46,13 +58,7 @@ impl Journal {
     }
 
     pub(crate) fn join(&mut self, id: u128, name: &str) {
-        let joined = NodeJoined {
-            node: node(name),
-            marker_id: marker(name),
-            endpoint: "http://127.0.0.1:1".to_owned(),
-            bucket: "highwater".to_owned(),
-        };
-        self.add(event_id(id), Fact::NodeJoined(joined));
+        self.add(event_id(id), joined(name));
     }
 
     pub(crate) fn add(&mut self, id: EventId, fact: Fact) -> u64 {
@@ -112,14 +118,6 @@ impl Journal {
     }
 
     pub(crate) fn parked(&mut self, id: u128, name: &str, blob: u128, cause: u64) -> u64 {
-        let parked = ReplicationParked {
-            node: node(name),
-            marker_id: marker(name),
-            blob_id: blob_id(blob),
-            cause,
-            attempts: 5,
-            reason: "the node refuses the key".to_owned(),
-        };
-        self.add(event_id(id), Fact::ReplicationParked(parked))
+        self.add(event_id(id), parked(name, blob_id(blob), cause))
     }
 }

@@ -2,9 +2,11 @@
 
 use fold::rows::{Outcome, ReceiptRow, Target};
 use proto::{
-    BlobId, EventId, Fact, FileCopied, FileDeleted, FileId, FileMoved, FileUndeleted, FileUploaded, FolderCreated,
-    FolderDeleted, FolderId, Item, OnConflict, PruneReason, PrunedVersion, RetentionSet, Sha256Digest, SpaceCreated,
-    SpaceDeleted, SpaceId, SpaceName, SpaceRenamed, Trash, VersionId, VersionRestored, VersionsPruned, WantedCopy,
+    BlobCondemned, BlobErased, BlobErasureOrdered, BlobId, ErasedBlob, EventId, Fact, FileCopied, FileDeleted, FileId,
+    FileMoved, FileUndeleted, FileUploaded, FolderCreated, FolderDeleted, FolderId, Item, MarkerId, OnConflict,
+    PruneReason, PrunedVersion, ReplicaLost, ReplicaStored, ReplicationRedriven, RetentionSet, Sha256Digest,
+    SpaceCreated, SpaceDeleted, SpaceId, SpaceName, SpaceRenamed, StoredReplica, Trash, VersionId, VersionRestored,
+    VersionsPruned, WantedCopy,
 };
 
 use crate::journal::{Journal, blob_id, event_id, main_space, marker};
@@ -81,6 +83,10 @@ impl World {
 
     pub(crate) fn version(&self, path: &str) -> VersionId {
         self.store.files[&self.file(path)].version_id
+    }
+
+    pub(crate) fn blob(&self, path: &str) -> BlobId {
+        self.store.versions[&self.version(path)].blob_id.unwrap()
     }
 
     pub(crate) fn entries(&self, path: &str) -> u64 {
@@ -191,6 +197,17 @@ impl World {
         wanted.collect()
     }
 
+    /// The node, with the disk that it joined with, lacks these.
+    pub(crate) fn lost(&self, node: &str, blobs: &[BlobId], evaluated_at: u64) -> ReplicaLost {
+        let (node, marker_id, reason) = (node.parse().unwrap(), marker(node), "it is not there".to_owned());
+        ReplicaLost { node, marker_id, evaluated_at, reason, replicas: self.wanted(blobs) }
+    }
+
+    pub(crate) fn redriven(&self, node: &str, blobs: &[BlobId]) -> Fact {
+        let node = node.parse().unwrap();
+        Fact::ReplicationRedriven(ReplicationRedriven { node, replicas: self.wanted(blobs) })
+    }
+
     /// All that is not current of these versions goes, as of now.
     pub(crate) fn prune(&self, versions: &[(VersionId, FileId, Option<Trash>)]) -> VersionsPruned {
         let one = |&(version_id, file_id, trash): &(VersionId, FileId, Option<Trash>)| {
@@ -243,6 +260,24 @@ pub(crate) fn delete_space(space_id: SpaceId, force: bool) -> Fact {
 pub(crate) fn retain(keep_versions: Option<u32>, keep_days: Option<u32>) -> Fact {
     let (space_id, space) = (main_space(), SpaceName::main());
     Fact::RetentionSet(RetentionSet { space_id, space, keep_versions, keep_days })
+}
+
+pub(crate) fn stored(node: &str, marker_id: MarkerId, blob_id: BlobId, cause: u64) -> Fact {
+    let replicas = vec![StoredReplica { blob_id, cause }];
+    Fact::ReplicaStored(ReplicaStored { node: node.parse().unwrap(), marker_id, replicas })
+}
+
+pub(crate) fn condemn(blobs: &[BlobId]) -> Fact {
+    Fact::BlobCondemned(BlobCondemned { blob_ids: blobs.to_vec(), orphans: Vec::new() })
+}
+
+pub(crate) fn order(blobs: &[BlobId]) -> Fact {
+    Fact::BlobErasureOrdered(BlobErasureOrdered { blob_ids: blobs.to_vec() })
+}
+
+pub(crate) fn erased(node: &str, blobs: &[BlobId], cause: u64) -> Fact {
+    let blobs = blobs.iter().map(|&blob_id| ErasedBlob { blob_id, cause }).collect();
+    Fact::BlobErased(BlobErased { node: node.parse().unwrap(), marker_id: marker(node), blobs })
 }
 
 // === impl Then ===

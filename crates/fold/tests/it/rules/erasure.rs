@@ -1,33 +1,18 @@
 //! Condemned, ordered, erased.
 
 use fold::rows::{BlobState, ReplicaState};
-use proto::{
-    BlobCondemned, BlobErased, BlobErasureOrdered, BlobId, ErasedBlob, Fact, FileUploaded, MarkerId, OnConflict,
-};
+use proto::{BlobId, Fact, FileUploaded, MarkerId, OnConflict};
 use uuid::Uuid;
 
-use crate::journal::{blob_id, event_id, marker};
-use crate::world::World;
+use crate::journal::{blob_id, event_id, marker, parked};
+use crate::world::{World, condemn, erased, order, stored};
 
 const NODES: [&str; 3] = ["node-a", "node-b", "node-c"];
-
-fn condemn(blobs: &[BlobId]) -> Fact {
-    Fact::BlobCondemned(BlobCondemned { blob_ids: blobs.to_vec(), orphans: Vec::new() })
-}
-
-fn order(blobs: &[BlobId]) -> Fact {
-    Fact::BlobErasureOrdered(BlobErasureOrdered { blob_ids: blobs.to_vec() })
-}
-
-fn erased(node: &str, blobs: &[BlobId], cause: u64) -> Fact {
-    let blobs = blobs.iter().map(|&blob_id| ErasedBlob { blob_id, cause }).collect();
-    Fact::BlobErased(BlobErased { node: node.parse().unwrap(), marker_id: marker(node), blobs })
-}
 
 /// A world with a blob that nothing names (its upload was rejected), and one that the file `a` has.
 fn world() -> (World, BlobId, BlobId) {
     let mut world = World::with(&["a"]);
-    let used = world.store.versions[&world.version("a")].blob_id.unwrap();
+    let used = world.blob("a");
     let upload = FileUploaded { on_conflict: OnConflict::Fail, ..world.upload("a") };
     world.when(Fact::FileUploaded(upload.clone())).rejected_upload("file_exists");
     let row = &world.store.blobs[&upload.blob_id];
@@ -140,10 +125,7 @@ fn no_late_copy_brings_a_blob_back() {
     world.when(condemn(&[unused])).applied();
     let first = world.store.blobs[&unused].first_seq;
     let report = |world: &mut World, id, cause| {
-        let replicas = vec![proto::StoredReplica { blob_id: unused, cause }];
-        let node = "node-b".parse().unwrap();
-        let fact = Fact::ReplicaStored(proto::ReplicaStored { node, marker_id: marker("node-b"), replicas });
-        world.add(event_id(id), fact).applied();
+        world.add(event_id(id), stored("node-b", marker("node-b"), unused, cause)).applied();
     };
     report(&mut world, 0x9001, first);
     assert_eq!(states(&world, unused).1[1], ReplicaState::Stored, "a condemned blob may still be copied");
@@ -164,23 +146,13 @@ fn an_erasure_that_was_given_up_is_still_to_be_done() {
     world.when(condemn(&[unused])).applied();
     world.when(order(&[unused])).applied();
     let cause = world.last_seq();
-    let parked = |cause| {
-        Fact::ReplicationParked(proto::ReplicationParked {
-            node: "node-b".parse().unwrap(),
-            marker_id: marker("node-b"),
-            blob_id: unused,
-            cause,
-            attempts: 5,
-            reason: "the node refuses to delete".to_owned(),
-        })
-    };
-    world.when(parked(cause - 1)).rejected("cause_outdated");
-    world.when(parked(cause)).applied();
+    world.when(parked("node-b", unused, cause - 1)).rejected("cause_outdated");
+    world.when(parked("node-b", unused, cause)).applied();
     let row = &world.store.replicas[&(unused, "node-b".parse().unwrap())];
     assert_eq!((row.state, row.attempts), (ReplicaState::Erasing, 5));
-    assert_eq!(row.reason.as_deref(), Some("the node refuses to delete"));
+    assert_eq!(row.reason.as_deref(), Some("the node refuses the key"));
     world.when(erased("node-b", &[unused], cause)).applied();
-    world.when(parked(cause)).rejected("already_erased");
+    world.when(parked("node-b", unused, cause)).rejected("already_erased");
     assert_eq!(world.store.replicas[&(unused, "node-b".parse().unwrap())].reason, None);
 }
 

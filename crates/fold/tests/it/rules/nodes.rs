@@ -2,16 +2,16 @@
 
 use fold::rows::{BlobState, ReplicaRow, ReplicaState};
 use proto::{
-    BlobCondemned, BlobErased, BlobErasureOrdered, BlobId, ErasedBlob, Fact, FileUploaded, MarkerId, NodeRetired,
-    NodeWiped, Orphan, ReplicaLost, ReplicaStored, ReplicationRedriven, Sha256Digest, StoredReplica,
+    BlobCondemned, BlobId, Fact, FileUploaded, MarkerId, NodeRetired, NodeWiped, Orphan, ReplicaLost,
+    ReplicationRedriven, Sha256Digest,
 };
 use uuid::Uuid;
 
 use ReplicaState::{Erased, Lost, Parked, Pending, Stored};
 
-use crate::journal::{Journal, blob_id, main_space, marker};
+use crate::journal::{Journal, blob_id, main_space, marker, parked};
 use crate::store::Store;
-use crate::world::World;
+use crate::world::{World, condemn, erased, order, stored};
 
 const NOBODYS: MarkerId = MarkerId::new(Uuid::nil());
 
@@ -23,44 +23,16 @@ fn retired(node: &str, marker_id: MarkerId) -> Fact {
     Fact::NodeRetired(NodeRetired { node: node.parse().unwrap(), marker_id })
 }
 
-fn stored(node: &str, marker_id: MarkerId, blob_id: BlobId, cause: u64) -> Fact {
-    let replicas = vec![StoredReplica { blob_id, cause }];
-    Fact::ReplicaStored(ReplicaStored { node: node.parse().unwrap(), marker_id, replicas })
-}
-
-fn lost(world: &World, node: &str, blobs: &[BlobId], evaluated_at: u64) -> ReplicaLost {
-    let (node, marker_id, reason) = (node.parse().unwrap(), marker(node), "it is not there".to_owned());
-    ReplicaLost { node, marker_id, evaluated_at, reason, replicas: world.wanted(blobs) }
-}
-
-fn redriven(world: &World, node: &str, blobs: &[BlobId]) -> Fact {
-    let node = node.parse().unwrap();
-    Fact::ReplicationRedriven(ReplicationRedriven { node, replicas: world.wanted(blobs) })
-}
-
 fn found(blob: BlobId, node: &str) -> Fact {
     let (sha256, node) = (Sha256Digest::of(b"found"), node.parse().unwrap());
     let orphan = Orphan { blob_id: blob, size_bytes: 7, sha256, space_id: main_space(), node };
     Fact::BlobCondemned(BlobCondemned { blob_ids: Vec::new(), orphans: vec![orphan] })
 }
 
-fn condemn(blob: BlobId) -> Fact {
-    Fact::BlobCondemned(BlobCondemned { blob_ids: vec![blob], orphans: Vec::new() })
-}
-
-fn order(blob: BlobId) -> Fact {
-    Fact::BlobErasureOrdered(BlobErasureOrdered { blob_ids: vec![blob] })
-}
-
-fn erased(node: &str, blob_id: BlobId, cause: u64) -> Fact {
-    let (node, marker_id) = (node.parse().unwrap(), marker(node));
-    Fact::BlobErased(BlobErased { node, marker_id, blobs: vec![ErasedBlob { blob_id, cause }] })
-}
-
 /// A world with two files, and their blobs.
 fn world() -> (World, BlobId, BlobId) {
     let world = World::with(&["a", "b"]);
-    let [a, b] = ["a", "b"].map(|path| world.store.versions[&world.version(path)].blob_id.unwrap());
+    let [a, b] = ["a", "b"].map(|path| world.blob(path));
     (world, a, b)
 }
 
@@ -116,19 +88,19 @@ fn a_lost_disk_brings_nothing_back_that_was_erased() {
     let (mut world, a, b) = world();
     let [gone, going] = [unused(&mut world), unused(&mut world)];
     for blob in [gone, going] {
-        world.when(condemn(blob)).applied();
-        world.when(order(blob)).applied();
+        world.when(condemn(&[blob])).applied();
+        world.when(order(&[blob])).applied();
     }
     let cause = world.last_seq();
-    world.when(erased("node-b", gone, cause)).applied();
+    world.when(erased("node-b", &[gone], cause)).applied();
     world.when(wiped("node-b", marker("node-b"), "second")).applied();
     assert_eq!(world.store.state(gone, "node-b"), Some(Erased));
     assert_eq!(world.store.state(going, "node-b"), Some(Erased), "it went with the disk");
     // The old disk's own report comes too late, and is not needed.
-    world.when(erased("node-b", going, cause)).rejected("marker_outdated");
+    world.when(erased("node-b", &[going], cause)).rejected("marker_outdated");
     assert_eq!(world.store.blobs[&going].state, BlobState::Erasing, "the others still have it");
     for node in ["node-a", "node-c"] {
-        world.when(erased(node, going, cause)).applied();
+        world.when(erased(node, &[going], cause)).applied();
     }
     assert_eq!(world.store.blobs[&going].state, BlobState::Erased);
     assert_eq!([a, b].map(|blob| world.store.state(blob, "node-b")), [Some(Pending); 2]);
@@ -148,7 +120,7 @@ fn an_upload_to_a_disk_that_is_gone_is_no_copy() {
 fn a_copy_that_is_lost_is_wanted_again() {
     let (mut world, a, b) = world();
     let evaluated_at = world.last_seq();
-    let report = lost(&world, "node-a", &[a, b], evaluated_at);
+    let report = world.lost("node-a", &[a, b], evaluated_at);
     let stranger = ReplicaLost { node: "node-x".parse().unwrap(), ..report.clone() };
     world.when(Fact::ReplicaLost(stranger)).rejected("node_unknown");
     world.when(Fact::ReplicaLost(ReplicaLost { marker_id: NOBODYS, ..report.clone() })).rejected("marker_outdated");
@@ -170,16 +142,16 @@ fn a_copy_that_is_lost_is_wanted_again() {
 fn what_changed_since_somebody_looked_is_not_lost() {
     let (mut world, a, b) = world();
     let evaluated_at = world.last_seq();
-    let first = lost(&world, "node-a", &[a], evaluated_at);
+    let first = world.lost("node-a", &[a], evaluated_at);
     world.when(Fact::ReplicaLost(first)).applied();
     let cause = world.last_seq();
     world.when(stored("node-a", marker("node-a"), a, cause)).applied();
-    let stale = lost(&world, "node-a", &[a], evaluated_at);
+    let stale = world.lost("node-a", &[a], evaluated_at);
     world.when(Fact::ReplicaLost(stale)).rejected("replicas_changed");
-    let stale = lost(&world, "node-a", &[a, b], evaluated_at);
+    let stale = world.lost("node-a", &[a, b], evaluated_at);
     world.when(Fact::ReplicaLost(stale)).applied();
     assert_eq!([a, b].map(|blob| world.store.state(blob, "node-a")), [Some(Stored), Some(Lost)]);
-    let pending = lost(&world, "node-b", &[a, b], world.last_seq());
+    let pending = world.lost("node-b", &[a, b], world.last_seq());
     world.when(Fact::ReplicaLost(pending)).rejected("replicas_changed");
 }
 
@@ -187,15 +159,15 @@ fn what_changed_since_somebody_looked_is_not_lost() {
 fn what_is_to_be_erased_is_never_lost_nor_wanted() {
     let (mut world, ..) = world();
     let blob = unused(&mut world);
-    world.when(condemn(blob)).applied();
-    world.when(order(blob)).applied();
+    world.when(condemn(&[blob])).applied();
+    world.when(order(&[blob])).applied();
     let cause = world.last_seq();
-    let report = lost(&world, "node-a", &[blob], cause);
+    let report = world.lost("node-a", &[blob], cause);
     world.when(Fact::ReplicaLost(report.clone())).rejected("replicas_changed");
-    let again = redriven(&world, "node-a", &[blob]);
+    let again = world.redriven("node-a", &[blob]);
     world.when(again.clone()).rejected("replicas_changed");
     for node in ["node-a", "node-b", "node-c"] {
-        world.when(erased(node, blob, cause)).applied();
+        world.when(erased(node, &[blob], cause)).applied();
     }
     world.when(Fact::ReplicaLost(ReplicaLost { evaluated_at: cause + 9, ..report })).rejected("replicas_changed");
     world.when(again).rejected("replicas_changed");
@@ -206,19 +178,17 @@ fn what_is_to_be_erased_is_never_lost_nor_wanted() {
 fn what_was_given_up_or_lost_is_asked_for_again() {
     let (mut world, a, b) = world();
     let cause = world.last_seq();
-    world.journal.parked(0x9001, "node-b", 5, 5);
-    let recorded = world.journal.0.last().unwrap().clone();
-    world.store.fold_one(&recorded);
+    world.when(parked("node-b", a, 5)).applied();
     assert_eq!(world.store.state(a, "node-b"), Some(Parked));
-    let report = lost(&world, "node-a", &[b], world.last_seq());
+    let report = world.lost("node-a", &[b], world.last_seq());
     world.when(Fact::ReplicaLost(report)).applied();
     let fence = world.last_seq();
 
-    let again = redriven(&world, "node-x", &[a]);
+    let again = world.redriven("node-x", &[a]);
     world.when(again).rejected("node_unknown");
-    let again = redriven(&world, "node-a", &[a]);
+    let again = world.redriven("node-a", &[a]);
     world.when(again).rejected("replicas_changed");
-    let again = redriven(&world, "node-b", &[a, b]);
+    let again = world.redriven("node-b", &[a, b]);
     world.when(again).applied();
     let n = world.last_seq();
     for blob in [a, b] {
@@ -228,10 +198,28 @@ fn what_was_given_up_or_lost_is_asked_for_again() {
     world.when(stored("node-b", marker("node-b"), a, cause)).applied();
     assert_eq!(world.store.state(a, "node-b"), Some(Stored), "whatever asked for it, there is a copy");
 
-    let again = redriven(&world, "node-a", &[a, b]);
+    let again = world.redriven("node-a", &[a, b]);
     world.when(again).applied();
     let (kept, after) = (row(&world, a, "node-a"), row(&world, b, "node-a"));
     assert_eq!((kept.state, after.state, after.fence_seq), (Stored, Pending, fence), "the fence stays");
+}
+
+#[test]
+fn what_nobody_asked_for_cannot_be_given_up() {
+    let (mut world, a, _) = world();
+    let cause = world.last_seq();
+    world.when(parked("node-b", blob_id(999), cause)).rejected("replica_unknown");
+    assert_eq!(world.store.events.last().unwrap().blob_ids, [blob_id(999)]);
+    assert_eq!(world.store.state(blob_id(999), "node-b"), None);
+    let elsewhere = FileUploaded { targets: Some(vec!["node-a".parse().unwrap()]), ..world.upload("c") };
+    world.when(Fact::FileUploaded(elsewhere.clone())).applied();
+    let cause = world.last_seq();
+    world.when(parked("node-b", elsewhere.blob_id, cause)).rejected("replica_unknown");
+    let again = world.redriven("node-b", &[elsewhere.blob_id]);
+    world.when(again).applied();
+    world.when(parked("node-b", elsewhere.blob_id, cause)).applied();
+    assert_eq!(world.store.state(elsewhere.blob_id, "node-b"), Some(Parked));
+    assert_eq!(world.store.state(a, "node-b"), Some(Pending));
 }
 
 #[test]
@@ -242,7 +230,7 @@ fn a_pair_that_was_never_made_is_made_when_it_is_asked_for() {
     let recorded = world.journal.0.last().unwrap().clone();
     world.store.fold_one(&recorded);
     world.store.replicas.remove(&(blob, "node-d".parse().unwrap()));
-    let again = redriven(&world, "node-d", &[blob]);
+    let again = world.redriven("node-d", &[blob]);
     world.when(again).applied();
     let row = row(&world, blob, "node-d");
     assert_eq!((row.state, row.seq, row.fence_seq), (Pending, world.last_seq(), 0));
@@ -272,10 +260,10 @@ fn an_object_that_no_event_names_is_known_and_condemned() {
     world.when(Fact::FileUploaded(late)).rejected("blob_condemned");
     assert!(world.store.item(main_space(), "late").is_none(), "nothing names it ever");
 
-    world.when(order(orphan)).applied();
+    world.when(order(&[orphan])).applied();
     let cause = world.last_seq();
     assert_eq!(world.store.blobs[&orphan].state, BlobState::Erasing);
-    world.when(erased("node-b", orphan, cause)).applied();
+    world.when(erased("node-b", &[orphan], cause)).applied();
     assert_eq!(world.store.blobs[&orphan].state, BlobState::Erased);
 }
 
@@ -285,7 +273,7 @@ fn an_object_on_a_node_that_never_joined_is_erased_nowhere() {
     let orphan = blob_id(77);
     world.when(found(orphan, "node-x")).applied();
     assert_eq!(world.store.state(orphan, "node-x"), None);
-    world.when(order(orphan)).applied();
+    world.when(order(&[orphan])).applied();
     assert_eq!(world.store.blobs[&orphan].state, BlobState::Erased);
 }
 
@@ -318,18 +306,18 @@ fn a_blob_whose_erasure_waited_only_for_the_node_that_left_is_erased() {
     let (mut world, ..) = world();
     let [done, waiting] = [unused(&mut world), unused(&mut world)];
     for blob in [done, waiting] {
-        world.when(condemn(blob)).applied();
-        world.when(order(blob)).applied();
+        world.when(condemn(&[blob])).applied();
+        world.when(order(&[blob])).applied();
     }
     let cause = world.last_seq();
     for node in ["node-a", "node-b"] {
-        world.when(erased(node, done, cause)).applied();
+        world.when(erased(node, &[done], cause)).applied();
     }
-    world.when(erased("node-a", waiting, cause)).applied();
+    world.when(erased("node-a", &[waiting], cause)).applied();
     world.when(retired("node-c", marker("node-c"))).applied();
     let blob = &world.store.blobs[&done];
     assert_eq!((blob.state, blob.state_seq), (BlobState::Erased, world.last_seq()));
     assert_eq!(world.store.blobs[&waiting].state, BlobState::Erasing, "another one has it still");
-    world.when(erased("node-b", waiting, cause)).applied();
+    world.when(erased("node-b", &[waiting], cause)).applied();
     assert_eq!(world.store.blobs[&waiting].state, BlobState::Erased);
 }

@@ -2,14 +2,14 @@
 
 use fold::rows::ReplicaState;
 use proto::{
-    Fact, FileUploaded, MarkerId, NodeId, NodeJoined, NodeWiped, Placement, PlacementChanged, ReplicaStored,
-    ReplicationRedriven, StoredReplica,
+    Fact, FileUploaded, MarkerId, NodeId, NodeWiped, Placement, PlacementChanged, ReplicaStored, ReplicationRedriven,
+    StoredReplica,
 };
 use uuid::Uuid;
 
 use ReplicaState::{Lost, Pending, Stored};
 
-use crate::journal::marker;
+use crate::journal::{joined, marker};
 use crate::world::World;
 
 fn node(name: &str) -> NodeId {
@@ -19,11 +19,6 @@ fn node(name: &str) -> NodeId {
 fn placed(copies: u32) -> Fact {
     let placement = Placement { copies: copies.try_into().ok(), ..Placement::default() };
     Fact::PlacementChanged(PlacementChanged { placement })
-}
-
-fn joined(name: &str) -> Fact {
-    let (endpoint, bucket) = ("http://127.0.0.1:1".to_owned(), "highwater".to_owned());
-    Fact::NodeJoined(NodeJoined { node: node(name), marker_id: marker(name), endpoint, bucket })
 }
 
 fn to(world: &World, path: &str, targets: &[&str]) -> FileUploaded {
