@@ -1,5 +1,7 @@
 //! `projector run`: following the journal for ever.
 
+use std::time::Duration;
+
 use catalog::{Generations, Switch, Writer};
 use journal::Journal;
 use runtime::program::Process;
@@ -11,6 +13,9 @@ use crate::config::Config;
 use crate::driver::Driver;
 use crate::error::{Error, Halt};
 use crate::identity;
+
+/// While a generation does not answer reads yet, how long to wait for events at a time.
+const CATCH_UP: Duration = Duration::from_millis(20);
 
 /// Folds until the soft shutdown. Servers that are gone are waited for; an `Err` is for a person.
 pub(crate) async fn run(config: &Config, process: &Process) -> Result<(), Error> {
@@ -80,8 +85,10 @@ async fn go_on(
             activate(config, driver).await?;
             goal = None;
         }
-        // A wait for events ends with the soft shutdown, a save under way does not.
-        let folded = driver.step(idle, soft).await?;
+        // A wait for events ends with the soft shutdown, a save under way does not. Until it answers reads, there is nothing
+        // to wait for once it is level.
+        let wait = if goal.is_some() { CATCH_UP.min(idle) } else { idle };
+        let folded = driver.step(wait, soft).await?;
         if folded > 0 {
             let n = driver.at().n;
             backoff.reset();

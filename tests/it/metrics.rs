@@ -64,6 +64,7 @@ fn of_node(node: &Node) -> anyhow::Result<Figures> {
     let counts = [
         ("blobs_stored", node.blobs_stored),
         ("blobs_pending", node.blobs_pending),
+        ("events_behind", node.events_behind),
         ("pending_bytes", node.bytes_pending),
         ("blobs_parked", node.blobs_parked),
         ("blobs_lost", node.blobs_lost),

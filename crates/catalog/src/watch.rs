@@ -192,9 +192,11 @@ impl Watch {
         let active = active_row(conn).await?;
         let Some(generation) = active.generation else {
             self.spaces.forget();
-            return Err(Error::unavailable(
+            self.lost(&Error::unavailable(
                 "its first generation is not there yet: a projector builds it from the journal",
             ));
+            // Whoever makes it active says so.
+            return Ok(());
         };
         let known = match &*self.state.borrow() {
             Watched::Ready { current, .. } if current.active == active => Some(Arc::clone(current)),

@@ -43,7 +43,9 @@ impl Store {
     pub fn fold(&mut self, recorded: &Recorded, input: Input<'_>) -> Result<Outcome, Missing> {
         let mut view = View::default();
         if let Input::Event(event) = input {
-            crate::keys(event).iter().for_each(|key| self.load(key, &mut view));
+            for key in &crate::keys(event) {
+                self.load(key, &mut view);
+            }
         }
         loop {
             match crate::apply(&mut view, recorded, input) {
@@ -56,7 +58,9 @@ impl Store {
                     if unknown.is_empty() {
                         return Err(Missing(keys));
                     }
-                    unknown.iter().for_each(|key| self.load(key, &mut view));
+                    for key in &unknown {
+                        self.load(key, &mut view);
+                    }
                 }
             }
         }

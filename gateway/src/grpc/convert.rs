@@ -192,6 +192,7 @@ fn node(node: &NodeStatus, incarnation: Incarnation) -> v1::Node {
         blobs_stored: counted.map_or(0, |counted| counted.blobs_stored),
         blobs_pending: counted.map_or(0, |counted| counted.blobs_pending),
         bytes_pending: counted.map_or(0, |counted| counted.bytes_pending),
+        events_behind: counted.map_or(0, |counted| counted.events_behind),
         blobs_parked: counted.map_or(0, |counted| counted.blobs_parked),
         blobs_lost: counted.map_or(0, |counted| counted.blobs_lost),
         oldest_pending_at: counted.and_then(|counted| counted.oldest_pending_at).map(timestamp),

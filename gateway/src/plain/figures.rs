@@ -35,7 +35,7 @@ struct Family<T> {
 }
 
 /// What the catalog counts of each node.
-const COUNTED: [Family<catalog::NodeStatus>; 7] = [
+const COUNTED: [Family<catalog::NodeStatus>; 8] = [
     Family {
         name: "highwater_node_blobs_stored",
         help: "Blobs that are on the node.",
@@ -47,8 +47,13 @@ const COUNTED: [Family<catalog::NodeStatus>; 7] = [
         figure: |node, _| Some(number(node.blobs_pending)),
     },
     Family {
+        name: "highwater_node_events_behind",
+        help: "Events whose copies are pending, or that reported copies lost which are not there again.",
+        figure: |node, _| Some(number(node.events_behind)),
+    },
+    Family {
         name: "highwater_node_pending_bytes",
-        help: "Size of the blobs that shall be on the node and are not yet.",
+        help: "Size of the blobs that are pending or lost on the node.",
         figure: |node, _| Some(number(node.bytes_pending)),
     },
     Family {

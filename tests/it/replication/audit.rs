@@ -274,7 +274,7 @@ fn a_node_that_is_away_or_has_another_marker_says_nothing_and_the_others_are_aud
 }
 
 #[test]
-fn a_copy_that_nobody_reported_is_told_and_the_last_copy_is_left_as_it_is() {
+fn the_last_copy_that_is_wrong_counts_for_nothing_and_one_that_nobody_reported_mends_it() {
     run(
         |b| hasty(b).replicators(0),
         async |cluster| {
@@ -294,10 +294,22 @@ fn a_copy_that_nobody_reported_is_told_and_the_last_copy_is_left_as_it_is() {
                 found.found(),
                 set([(AuditKind::Unreported, other, &key), (AuditKind::Corrupt, &receipt.node, &key)])
             );
-            assert!(found.findings.iter().all(|finding| finding.repaired_by.is_empty()), "{:?}", found.findings);
+            let corrupt = found.findings.iter().find(|finding| finding.kind() == AuditKind::Corrupt);
+            let corrupt = corrupt.context("not found")?;
+            assert!(!corrupt.repaired_by.is_empty() && corrupt.detail.contains("no other node holds it"), "{corrupt:?}");
+            cluster.settle_catalog().await;
             let stored = client.file("a").await?.replicas.into_iter().filter(|r| r.state() == ReplicaState::Stored);
-            assert_eq!(stored.count(), 1, "no event says that it is lost");
-            Ok(())
+            assert_eq!(stored.count(), 0, "an event says that it is lost");
+            let sha256 = Some(content.sha256().as_bytes().to_vec().into());
+            let declared = v1::UploadMetadata { size_bytes: Some(content.size), sha256, ..metadata("b") };
+            let again = client.upload(declared, chunks(content)).await?;
+            assert_ne!(again.blob_id, receipt.blob_id, "nothing is built on bytes that are known to be wrong");
+
+            cluster.stack.scale(1).await?;
+            cluster.replicated("a", 3).await;
+            assert_eq!(client.get("a").await?, content.bytes());
+            cluster.settle().await;
+            cluster.verify().await
         },
     );
 }

@@ -1,6 +1,6 @@
 //! The figures about what nodes lack are those that a recount of the journal gives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,6 +14,8 @@ use time::OffsetDateTime;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::time::timeout;
 
+use crate::s3;
+
 const STREAM: &str = "HIGHWATER";
 
 /// A status that is watched is shown every second.
@@ -24,6 +26,8 @@ const SAID_WITHIN: Duration = Duration::from_mins(1);
 struct Counted {
     stored: u64,
     pending: u64,
+    lost: u64,
+    events_behind: u64,
     bytes_pending: u64,
     oldest_pending_at: Option<OffsetDateTime>,
 }
@@ -42,12 +46,22 @@ async fn journal(cluster: &Cluster) -> anyhow::Result<Vec<Recorded>> {
     Ok(all)
 }
 
+/// How a copy stands after the events so far.
+#[derive(Clone, Copy)]
+enum Copied {
+    Stored,
+    /// Since the event with this number.
+    Pending(u64),
+    /// Reported by the event with this number.
+    Lost(u64),
+}
+
 /// Counts by hand, with none of the fold's code, what events up to `n` leave each node with. They are only those of
-/// uploads and of copies.
+/// uploads, of copies and of losses.
 fn recount(journal: &[Recorded], n: u64) -> anyhow::Result<BTreeMap<NodeId, Counted>> {
     let mut nodes: Vec<NodeId> = Vec::new();
     let mut blobs: BTreeMap<BlobId, (u64, OffsetDateTime)> = BTreeMap::new();
-    let mut stored: BTreeMap<(BlobId, NodeId), bool> = BTreeMap::new();
+    let mut copies: BTreeMap<(BlobId, NodeId), Copied> = BTreeMap::new();
     for recorded in journal.iter().filter(|recorded| recorded.n <= n) {
         let event = recorded.decode()?;
         match event.fact {
@@ -57,12 +71,19 @@ fn recount(journal: &[Recorded], n: u64) -> anyhow::Result<BTreeMap<NodeId, Coun
                 let at = event.time.replace_nanosecond(event.time.nanosecond() / 1000 * 1000)?;
                 blobs.insert(uploaded.blob_id, (uploaded.size_bytes, at));
                 for node in &nodes {
-                    stored.insert((uploaded.blob_id, node.clone()), *node == uploaded.node);
+                    let is_there = *node == uploaded.node;
+                    let copied = if is_there { Copied::Stored } else { Copied::Pending(recorded.n) };
+                    copies.insert((uploaded.blob_id, node.clone()), copied);
                 }
             }
             Fact::ReplicaStored(copied) => {
                 for replica in copied.replicas {
-                    stored.insert((replica.blob_id, copied.node.clone()), true);
+                    copies.insert((replica.blob_id, copied.node.clone()), Copied::Stored);
+                }
+            }
+            Fact::ReplicaLost(lost) => {
+                for replica in lost.replicas {
+                    copies.insert((replica.blob_id, lost.node.clone()), Copied::Lost(recorded.n));
                 }
             }
             Fact::SpaceCreated(_) => {}
@@ -70,16 +91,29 @@ fn recount(journal: &[Recorded], n: u64) -> anyhow::Result<BTreeMap<NodeId, Coun
         }
     }
     let mut counted: BTreeMap<NodeId, Counted> = nodes.into_iter().map(|node| (node, Counted::default())).collect();
-    for ((blob, node), is_stored) in stored {
+    let mut behind: BTreeMap<NodeId, BTreeSet<u64>> = BTreeMap::new();
+    for ((blob, node), copied) in copies {
         let counts = counted.get_mut(&node).context("a node that did not join")?;
         let (size, at) = blobs[&blob];
-        if is_stored {
-            counts.stored += 1;
-        } else {
-            counts.pending += 1;
-            counts.bytes_pending += size;
-            counts.oldest_pending_at = Some(counts.oldest_pending_at.map_or(at, |oldest| oldest.min(at)));
-        }
+        let since = match copied {
+            Copied::Stored => {
+                counts.stored += 1;
+                continue;
+            }
+            Copied::Pending(since) => {
+                counts.pending += 1;
+                since
+            }
+            Copied::Lost(since) => {
+                counts.lost += 1;
+                since
+            }
+        };
+        let events = behind.entry(node).or_default();
+        events.insert(since);
+        counts.events_behind = events.len() as u64;
+        counts.bytes_pending += size;
+        counts.oldest_pending_at = Some(counts.oldest_pending_at.map_or(at, |oldest| oldest.min(at)));
     }
     Ok(counted)
 }
@@ -96,11 +130,13 @@ fn told(status: &GetStatusResponse) -> anyhow::Result<(u64, BTreeMap<NodeId, Cou
         let counted = Counted {
             stored: node.blobs_stored,
             pending: node.blobs_pending,
+            lost: node.blobs_lost,
+            events_behind: node.events_behind,
             bytes_pending: node.bytes_pending,
             oldest_pending_at: node.oldest_pending_at.as_ref().map(at).transpose()?,
         };
         told.insert(node.node.parse()?, counted);
-        ensure!(node.blobs_parked + node.blobs_lost + node.blobs_erasing == 0, "{node:?}");
+        ensure!(node.blobs_parked + node.blobs_erasing == 0, "{node:?}");
     }
     Ok((checkpoint.n, told))
 }
@@ -162,6 +198,34 @@ fn what_is_told_under_load_is_what_the_journal_gives() {
         assert!(told.values().all(|counted| counted.pending == 0 && counted.oldest_pending_at.is_none()), "{told:?}");
         cluster.verify().await
     });
+}
+
+#[test]
+fn what_is_lost_is_behind_until_it_is_there_again() {
+    run(
+        |b| b,
+        async |cluster| {
+            let mut client = cluster.client().await?;
+            client.put("kept", Content::new(1, 3000)).await?;
+            let receipt = client.put("lost", Content::new(2, 5000)).await?;
+            cluster.settle().await;
+            cluster.stack.scale(0).await?;
+            let (s3, bucket) = s3::client(cluster, "node-b");
+            let key = receipt.blob_id.parse::<BlobId>()?.key();
+            s3.delete_object().bucket(bucket).key(key).send().await?;
+            cluster.highwater(&["ops", "audit", "--repair"]).await?;
+            cluster.settle_catalog().await;
+            let (n, counted) = told(&client.status().await?)?;
+            assert_eq!(counted, recount(&journal(cluster).await?, n)?);
+            let behind = &counted[&"node-b".parse()?];
+            assert_eq!((behind.lost, behind.events_behind, behind.bytes_pending), (1, 1, 5000));
+            cluster.stack.scale(1).await?;
+            let (n, counted) = told(&cluster.settle().await)?;
+            assert_eq!(counted, recount(&journal(cluster).await?, n)?);
+            assert!(counted.values().all(|counted| counted.lost + counted.bytes_pending == 0), "{counted:?}");
+            Ok(())
+        },
+    );
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub(in crate::render) fn status() -> v1::GetStatusResponse {
         blobs_stored: 12,
         blobs_pending: 0,
         bytes_pending: 0,
+        events_behind: 0,
         blobs_parked: 0,
         blobs_lost: 0,
         oldest_pending_at: None,
@@ -35,6 +36,7 @@ pub(in crate::render) fn status() -> v1::GetStatusResponse {
             eta: Some(prost_types::Duration { seconds: 15, nanos: 0 }),
         }),
         bytes_pending: 209_715_300,
+        events_behind: 3,
         oldest_pending_at: Some(at(0)),
         ..node("node-c", v1::NodeHealth::Unavailable)
     };

@@ -135,23 +135,24 @@ impl Reader {
         .await
     }
 
-    /// What must be said to have these blobs copied to `node`, by blob id; without those that are erased, or that no other
-    /// node holds.
+    /// What must be said to have these blobs copied to `node`, by blob id; without those that are erased. The source is
+    /// `node` itself where no other node holds the blob: then what is there is looked at once more, and given up with the
+    /// reason unless it is right.
     pub async fn wanted_copies(&self, node: &NodeId, blob_ids: &[BlobId]) -> Result<Vec<WantedCopy>, Error> {
         let blob_ids: Vec<Uuid> = blob_ids.iter().map(|id| id.uuid()).collect();
         let blob_ids = blob_ids.as_slice();
         self.read(|pool| async move {
             let rows = sqlx::query!(
                 r#"SELECT a.catalog_id, a.generation, b.blob_id, b.size_bytes, b.sha256, b.slices_sha256, b.slice_bytes,
-                       b.space_id, e.event_id AS "event_id!", s.node AS source
+                       b.space_id, e.event_id AS "event_id!", coalesce(s.node, $1) AS "source!"
                    FROM highwater.active AS a
                    JOIN blobs AS b ON b.blob_id = ANY($2::uuid[]) AND b.state IN ('live', 'condemned')
                    JOIN events AS e ON e.seq = b.first_seq AND e.event_id IS NOT NULL
-                   CROSS JOIN LATERAL (
+                   LEFT JOIN LATERAL (
                        SELECT node FROM replicas
                        WHERE blob_id = b.blob_id AND state = 'stored' AND node <> $1
                        ORDER BY node <> b.origin_node, node LIMIT 1
-                   ) AS s
+                   ) AS s ON true
                    WHERE a.singleton
                    ORDER BY b.blob_id"#,
                 node.as_str(),

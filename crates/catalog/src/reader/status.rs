@@ -33,6 +33,8 @@ pub struct NodeStatus {
     pub blobs_pending: u64,
     /// The sum of their sizes.
     pub bytes_pending: u64,
+    /// Events that asked for these copies, or reported them lost.
+    pub events_behind: u64,
     /// When the oldest of them was uploaded.
     pub oldest_pending_at: Option<OffsetDateTime>,
     /// Blobs whose copying was given up.
@@ -61,7 +63,7 @@ impl Reader {
             .await?;
             let nodes = sqlx::query!(
                 r#"SELECT n.node, coalesce(s.stored, 0) AS "stored!", coalesce(p.pending, 0) AS "pending!",
-                       coalesce(p.bytes, 0) AS "bytes!", p.oldest_at AS "oldest_at?",
+                       coalesce(p.events, 0) AS "events!", coalesce(p.bytes, 0) AS "bytes!", p.oldest_at AS "oldest_at?",
                        coalesce(t.parked, 0) AS "parked!", coalesce(t.lost, 0) AS "lost!",
                        coalesce(t.erasing, 0) AS "erasing!"
                    FROM nodes AS n
@@ -69,10 +71,11 @@ impl Reader {
                        SELECT node, count(*) AS stored FROM replicas WHERE state = 'stored' GROUP BY node
                    ) AS s ON s.node = n.node
                    LEFT JOIN (
-                       SELECT r.node, count(*) AS pending, min(b.created_at) AS oldest_at,
+                       SELECT r.node, count(*) FILTER (WHERE r.state = 'pending') AS pending,
+                           count(DISTINCT r.seq) AS events, min(b.created_at) AS oldest_at,
                            least(sum(b.size_bytes), 9223372036854775807)::bigint AS bytes
                        FROM replicas AS r JOIN blobs AS b ON b.blob_id = r.blob_id
-                       WHERE r.state = 'pending' AND b.state IN ('live', 'condemned') GROUP BY r.node
+                       WHERE r.state IN ('pending', 'lost') AND b.state IN ('live', 'condemned') GROUP BY r.node
                    ) AS p ON p.node = n.node
                    LEFT JOIN (
                        SELECT node, count(*) FILTER (WHERE state = 'parked') AS parked,
@@ -92,6 +95,7 @@ impl Reader {
                         node: word("nodes", "node", &row.node)?,
                         blobs_stored: unsigned("replicas", "state", row.stored)?,
                         blobs_pending: unsigned("replicas", "state", row.pending)?,
+                        events_behind: unsigned("replicas", "seq", row.events)?,
                         bytes_pending: unsigned("blobs", "size_bytes", row.bytes)?,
                         oldest_pending_at: row.oldest_at,
                         blobs_parked: unsigned("replicas", "state", row.parked)?,

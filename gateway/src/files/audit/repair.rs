@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use proto::{BlobCondemned, BlobErasureOrdered, BlobId, Fact, Orphan, ReplicaLost, Sequence, Sha256Digest, SpaceId};
+use proto::{BlobCondemned, BlobErasureOrdered, BlobId, Fact, Orphan, ReplicaLost, Sequence, Sha256Digest, SpaceId, WantedCopy};
 
 use super::node::Audit;
 use super::{Difference, Finding, Stop};
@@ -17,8 +17,8 @@ const ORPHANS_PER_EVENT: usize = 100;
 type Repairs = HashMap<BlobId, Sequence>;
 
 impl Audit<'_> {
-    /// Publishes what has these findings repaired, as the catalog was at `at`, and notes which event it is. A copy that no
-    /// other node holds cannot be made again: it stays as it is.
+    /// Publishes what has these findings repaired, as the catalog was at `at`, and notes which event it is. Of a copy that no
+    /// other node holds, it is said too that it is lost, so that nothing more is built upon it; what is there is not touched.
     pub(super) async fn repair(&self, findings: &mut [Finding], at: u64) -> Result<(), Stop> {
         let (mut repairs, mut alone) = (Repairs::new(), HashSet::new());
         for of_kind in findings.chunk_by(|a, b| a.difference == b.difference) {
@@ -42,7 +42,7 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// Asks for the copies again; answers the blobs that no other node holds.
+    /// Says that the copies are lost, which asks for them again; answers the blobs that no other node holds.
     async fn lost(
         &self,
         difference: Difference,
@@ -57,7 +57,8 @@ impl Audit<'_> {
             _ => "audit: its slice digests are missing or wrong",
         };
         let wanted = self.files.catalog().wanted_copies(self.node.id(), blobs).await?;
-        let mut alone: HashSet<BlobId> = blobs.iter().copied().collect();
+        let is_alone = |copy: &&WantedCopy| copy.source == *self.node.id();
+        let alone = wanted.iter().filter(is_alone).map(|copy| copy.blob_id).collect();
         for copies in copies_per_event(wanted) {
             let lost = ReplicaLost {
                 node: self.node.id().clone(),
@@ -68,7 +69,6 @@ impl Audit<'_> {
             };
             let receipt = self.files.by_itself(Fact::ReplicaLost(lost)).await?;
             note(to, copies.iter().map(|copy| copy.blob_id), &receipt);
-            alone.retain(|blob_id| copies.iter().all(|copy| copy.blob_id != *blob_id));
         }
         Ok(alone)
     }

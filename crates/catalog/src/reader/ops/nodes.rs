@@ -67,7 +67,8 @@ impl Reader {
     }
 
     /// What a node of the cluster holds that is not safe on the others, `waited_for` being those whose pending copies are
-    /// worth waiting for. Goes through all pairs of the node.
+    /// worth waiting for. What it lost and no other node holds counts too, until a replicator has looked at what is left of
+    /// it. Goes through all pairs of the node.
     pub async fn held_only_by(&self, node: &NodeId, waited_for: &[NodeId]) -> Result<Held, Error> {
         let waited_for: Vec<String> = waited_for.iter().map(ToString::to_string).collect();
         let waited_for: &[String] = &waited_for;
@@ -90,7 +91,7 @@ impl Reader {
                                bool_or(o.state = 'pending' AND o.node = ANY($2)) AS pending
                            FROM replicas AS o WHERE o.blob_id = r.blob_id AND o.node <> $1
                        ) AS o
-                       WHERE r.node = $1 AND r.state = 'stored'
+                       WHERE r.node = $1 AND (r.state = 'stored' OR (r.state = 'lost' AND o.stored IS NOT TRUE))
                    ) AS h
                    WHERE a.singleton AND c.singleton"#,
                 node.as_str(),
