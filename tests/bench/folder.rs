@@ -32,6 +32,9 @@ INSERT INTO names (parent_id, name, from_seq, to_seq, target_kind, target_id)
     SELECT folder_id, md5(i::text), n, NULL, 'file', file_id FROM made;
 ";
 
+/// What a page has when nobody says otherwise: `limits.page_size`.
+const DEFAULT_PAGE: u32 = 250;
+
 /// Answers its rows. The catalog is not the fold of the journal any more after this.
 pub(crate) async fn measure(cluster: &Cluster) -> anyhow::Result<Vec<Vec<String>>> {
     let mut client = cluster.client().await?;
@@ -42,7 +45,7 @@ pub(crate) async fn measure(cluster: &Cluster) -> anyhow::Result<Vec<Vec<String>
     database.run("ANALYZE blobs; ANALYZE replicas; ANALYZE files; ANALYZE versions; ANALYZE names;").await?;
     database.close().await;
     let mut rows = Vec::new();
-    for (page_size, most) in [(1000, usize::MAX), (100, 2000)] {
+    for (page_size, most) in [(1000, usize::MAX), (DEFAULT_PAGE, 2000)] {
         let (entries, mut times) = walk(&mut client, page_size, most).await?;
         ensure!(most < usize::MAX || entries == ENTRIES, "{entries} entries");
         times.sort();
