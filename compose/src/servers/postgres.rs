@@ -167,7 +167,7 @@ impl Postgres {
             "DROP DATABASE template0".to_owned(),
         ];
         // With `-j`, a statement ends at an empty line.
-        let sql: String = sql.iter().map(|statement| format!("{statement};\n\n")).collect();
+        let sql = sql.map(|statement| statement + ";\n\n").concat();
         write_private(&statements, sql.as_bytes())?;
         let mut command = self.command("postgres", home);
         command.args(["--single", "-j", "-F", "-D"]).arg(dir).arg("template1");

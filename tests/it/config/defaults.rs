@@ -24,7 +24,7 @@ fn the_least_that_the_readme_gives_a_gateway_is_enough() {
     let readme = include_str!("../../../README.md");
     let (_, after) = readme.split_once("The least a gateway needs:\n\n").unwrap();
     let block = after.lines().take_while(|line| line.is_empty() || line.starts_with("    "));
-    let block: String = block.map(|line| format!("{}\n", line.trim_start())).collect();
+    let block = block.map(str::trim_start).collect::<Vec<_>>().join("\n");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gateway.toml");
     std::fs::write(&file, block).unwrap();
