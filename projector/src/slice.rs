@@ -173,7 +173,9 @@ mod tests {
         let incarnation = Incarnation::new(uuid::Uuid::from_u128(7));
         let from = events.first().map_or(1, |first| first.n);
         let mut writer = SliceWriter::begin(Vec::new(), incarnation, from).unwrap();
-        events.iter().for_each(|event| writer.add(event).unwrap());
+        for event in events {
+            writer.add(event).unwrap();
+        }
         writer.end().unwrap()
     }
 

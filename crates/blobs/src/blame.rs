@@ -54,13 +54,11 @@ impl KeyFaults {
 
 impl Node {
     /// What a failed operation on `blob` comes from. A node that serves others, and has failed at this one
-    /// `blobs.key_faults` times in a row, is well: then it is [`Error::FailsAt`]. Writing that is denied is so at the first
-    /// time, as it is no accident.
+    /// `blobs.key_faults` times in a row, is well: then it is [`Error::FailsAt`].
     pub(crate) async fn blame(&self, blob: BlobId, kind: Kind, error: Error) -> Error {
         let Error::Node { fault, reason, .. } = &error else { return error };
         let is_blobs = match (fault, kind) {
             (NodeFault::Full | NodeFault::WrongMarker, _) => false,
-            (NodeFault::Denied, Kind::Write) => self.takes(WRITE_KEY).await,
             (NodeFault::Denied | NodeFault::Broken | NodeFault::Unreachable, _) => {
                 self.serves_others(blob, kind, reason).await && self.key_faults().note(blob) >= self.config().key_faults
             }
@@ -75,6 +73,18 @@ impl Node {
             Error::FailsAt { node: self.id().clone(), key: blob.key(), reason: reason.clone() }
         } else {
             error
+        }
+    }
+
+    /// As [`Self::blame`], of erasing. A node that keeps blobs, as one with a lock on objects does, and takes and deletes others
+    /// is well: that is no accident, so once is enough.
+    pub(crate) async fn blame_for_keeping(&self, blob: BlobId, error: Error) -> Error {
+        match &error {
+            Error::Node { fault: NodeFault::Denied, reason, .. } if self.takes(WRITE_KEY).await => {
+                Error::FailsAt { node: self.id().clone(), key: blob.key(), reason: reason.clone() }
+            }
+            Error::Node { fault: NodeFault::Denied, .. } => error,
+            _ => self.blame(blob, Kind::Write, error).await,
         }
     }
 

@@ -344,6 +344,10 @@ impl CopyError {
                 Self::Node { node, fault: NodeFault::Broken, reason: format!("lost the upload of {key}") }
             }
             Error::Setup { reason, .. } => Self::Node { node, fault: NodeFault::Broken, reason },
+            // One that refuses this blob may refuse all of them.
+            Error::Refused { key, reason, .. } => {
+                Self::Node { node, fault: NodeFault::Broken, reason: format!("refuses {key}: {reason}") }
+            }
             other => Self::Blob { reason: other.to_string() },
         }
     }

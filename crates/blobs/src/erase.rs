@@ -6,7 +6,6 @@
 use bytes::Bytes;
 use proto::{BlobId, MarkerId};
 
-use crate::breaker::Kind;
 use crate::checksum::Algorithm;
 use crate::multipart::{Multipart, pending};
 use crate::{Error, Node, NodeFault};
@@ -20,7 +19,7 @@ impl Node {
         let marker_id = self.admit().await?;
         match self.try_erase(blob).await {
             Ok(()) => self.key_faults().forget(blob),
-            Err(error) => return Err(self.blame(blob, Kind::Write, error).await),
+            Err(error) => return Err(self.blame_for_keeping(blob, error).await),
         }
         if self.marker().map(|marker| marker.marker_id) != Some(marker_id) {
             return Err(Error::node(self.id(), NodeFault::WrongMarker, "got another marker during the erasure"));

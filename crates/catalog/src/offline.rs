@@ -235,40 +235,40 @@ fn event_blobs(store: &Store) -> Rows<'_> {
 struct Object(String);
 
 impl Object {
-    fn column(mut self, name: &str, value: Option<String>) -> Self {
+    fn column(mut self, name: &str, value: Option<&str>) -> Self {
         self.0.push(if self.0.is_empty() { '{' } else { ',' });
         self.0.push_str(&quoted(name));
         self.0.push(':');
-        self.0.push_str(value.as_deref().unwrap_or("null"));
+        self.0.push_str(value.unwrap_or("null"));
         self
     }
 
     fn yes(self, name: &str) -> Self {
-        self.column(name, Some("true".to_owned()))
+        self.column(name, Some("true"))
     }
 
     fn text(self, name: &str, text: Option<&str>) -> Self {
-        self.column(name, text.map(quoted))
+        self.column(name, text.map(quoted).as_deref())
     }
 
     fn number(self, name: &str, number: impl Into<Option<u64>>) -> Self {
-        self.column(name, number.into().map(|number| number.to_string()))
+        self.column(name, number.into().map(|number| number.to_string()).as_deref())
     }
 
     fn id(self, name: &str, id: impl Into<Option<Uuid>>) -> Self {
-        self.column(name, id.into().map(|id| format!("\"{}\"", id.hyphenated())))
+        self.column(name, id.into().map(|id| format!("\"{}\"", id.hyphenated())).as_deref())
     }
 
     fn bytes(self, name: &str, bytes: Option<&[u8]>) -> Self {
-        self.column(name, bytes.map(|bytes| format!("\"\\\\x{}\"", hex::encode(bytes))))
+        self.column(name, bytes.map(|bytes| format!("\"\\\\x{}\"", hex::encode(bytes))).as_deref())
     }
 
     fn time(self, name: &str, time: Option<OffsetDateTime>) -> Self {
-        self.column(name, time.map(|time| format!("\"{}\"", timestamp(time))))
+        self.column(name, time.map(|time| format!("\"{}\"", timestamp(time))).as_deref())
     }
 
     fn jsonb(self, name: &str, value: &Value) -> Self {
-        self.column(name, Some(jsonb(value)))
+        self.column(name, Some(&jsonb(value)))
     }
 
     fn end(mut self) -> String {

@@ -296,7 +296,10 @@ fn the_last_copy_that_is_wrong_counts_for_nothing_and_one_that_nobody_reported_m
             );
             let corrupt = found.findings.iter().find(|finding| finding.kind() == AuditKind::Corrupt);
             let corrupt = corrupt.context("not found")?;
-            assert!(!corrupt.repaired_by.is_empty() && corrupt.detail.contains("no other node holds it"), "{corrupt:?}");
+            assert!(
+                !corrupt.repaired_by.is_empty() && corrupt.detail.contains("no other node holds it"),
+                "{corrupt:?}"
+            );
             cluster.settle_catalog().await;
             let stored = client.file("a").await?.replicas.into_iter().filter(|r| r.state() == ReplicaState::Stored);
             assert_eq!(stored.count(), 0, "an event says that it is lost");

@@ -160,3 +160,13 @@ fn a_node_that_is_full() {
 fn a_node_that_is_overloaded() {
     answering(503, "SlowDown");
 }
+
+#[test]
+fn a_node_that_denies_access() {
+    answering(403, "AccessDenied");
+}
+
+#[test]
+fn a_node_that_refuses_every_request() {
+    answering(400, "InvalidRequest");
+}

@@ -56,66 +56,84 @@ enum Copied {
     Lost(u64),
 }
 
+/// What events leave the nodes with.
+#[derive(Default)]
+struct After {
+    nodes: Vec<NodeId>,
+    blobs: BTreeMap<BlobId, (u64, OffsetDateTime)>,
+    copies: BTreeMap<(BlobId, NodeId), Copied>,
+}
+
 /// Counts by hand, with none of the fold's code, what events up to `n` leave each node with. They are only those of
 /// uploads, of copies and of losses.
 fn recount(journal: &[Recorded], n: u64) -> anyhow::Result<BTreeMap<NodeId, Counted>> {
-    let mut nodes: Vec<NodeId> = Vec::new();
-    let mut blobs: BTreeMap<BlobId, (u64, OffsetDateTime)> = BTreeMap::new();
-    let mut copies: BTreeMap<(BlobId, NodeId), Copied> = BTreeMap::new();
+    let mut after = After::default();
     for recorded in journal.iter().filter(|recorded| recorded.n <= n) {
+        after.follow(recorded)?;
+    }
+    after.count()
+}
+
+impl After {
+    fn follow(&mut self, recorded: &Recorded) -> anyhow::Result<()> {
         let event = recorded.decode()?;
         match event.fact {
-            Fact::NodeJoined(joined) => nodes.push(joined.node),
+            Fact::NodeJoined(joined) => self.nodes.push(joined.node),
             Fact::FileUploaded(uploaded) => {
                 // The catalog holds times to the microsecond.
                 let at = event.time.replace_nanosecond(event.time.nanosecond() / 1000 * 1000)?;
-                blobs.insert(uploaded.blob_id, (uploaded.size_bytes, at));
-                for node in &nodes {
+                self.blobs.insert(uploaded.blob_id, (uploaded.size_bytes, at));
+                for node in &self.nodes {
                     let is_there = *node == uploaded.node;
                     let copied = if is_there { Copied::Stored } else { Copied::Pending(recorded.n) };
-                    copies.insert((uploaded.blob_id, node.clone()), copied);
+                    self.copies.insert((uploaded.blob_id, node.clone()), copied);
                 }
             }
             Fact::ReplicaStored(copied) => {
                 for replica in copied.replicas {
-                    copies.insert((replica.blob_id, copied.node.clone()), Copied::Stored);
+                    self.copies.insert((replica.blob_id, copied.node.clone()), Copied::Stored);
                 }
             }
             Fact::ReplicaLost(lost) => {
                 for replica in lost.replicas {
-                    copies.insert((replica.blob_id, lost.node.clone()), Copied::Lost(recorded.n));
+                    self.copies.insert((replica.blob_id, lost.node.clone()), Copied::Lost(recorded.n));
                 }
             }
             Fact::SpaceCreated(_) => {}
             other => anyhow::bail!("an event of another kind: {other:?}"),
         }
+        Ok(())
     }
-    let mut counted: BTreeMap<NodeId, Counted> = nodes.into_iter().map(|node| (node, Counted::default())).collect();
-    let mut behind: BTreeMap<NodeId, BTreeSet<u64>> = BTreeMap::new();
-    for ((blob, node), copied) in copies {
-        let counts = counted.get_mut(&node).context("a node that did not join")?;
-        let (size, at) = blobs[&blob];
-        let since = match copied {
-            Copied::Stored => {
-                counts.stored += 1;
-                continue;
-            }
-            Copied::Pending(since) => {
-                counts.pending += 1;
-                since
-            }
-            Copied::Lost(since) => {
-                counts.lost += 1;
-                since
-            }
-        };
-        let events = behind.entry(node).or_default();
-        events.insert(since);
-        counts.events_behind = events.len() as u64;
-        counts.bytes_pending += size;
-        counts.oldest_pending_at = Some(counts.oldest_pending_at.map_or(at, |oldest| oldest.min(at)));
+
+    fn count(self) -> anyhow::Result<BTreeMap<NodeId, Counted>> {
+        let mut counted: BTreeMap<NodeId, Counted> =
+            self.nodes.into_iter().map(|node| (node, Counted::default())).collect();
+        let mut behind: BTreeMap<NodeId, BTreeSet<u64>> = BTreeMap::new();
+        for ((blob, node), copied) in self.copies {
+            let counts = counted.get_mut(&node).context("a node that did not join")?;
+            let (size, at) = self.blobs[&blob];
+            let since = match copied {
+                Copied::Stored => {
+                    counts.stored += 1;
+                    continue;
+                }
+                Copied::Pending(since) => {
+                    counts.pending += 1;
+                    since
+                }
+                Copied::Lost(since) => {
+                    counts.lost += 1;
+                    since
+                }
+            };
+            let events = behind.entry(node).or_default();
+            events.insert(since);
+            counts.events_behind = events.len() as u64;
+            counts.bytes_pending += size;
+            counts.oldest_pending_at = Some(counts.oldest_pending_at.map_or(at, |oldest| oldest.min(at)));
+        }
+        Ok(counted)
     }
-    Ok(counted)
 }
 
 fn told(status: &GetStatusResponse) -> anyhow::Result<(u64, BTreeMap<NodeId, Counted>)> {

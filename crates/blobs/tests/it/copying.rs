@@ -30,7 +30,7 @@ on_each_server! {
     a_blob_without_right_bytes_anywhere_is_at_fault_itself
     a_source_that_is_down_is_no_fault_of_the_blob
     a_target_that_fails_is_named
-    a_target_that_refuses_the_key_is_a_fault_of_the_blob
+    a_target_that_refuses_one_blob_is_a_fault_of_the_blob_and_one_that_refuses_all_is_at_fault_itself
     wrong_bytes_on_the_way_are_noticed
     a_large_copy_goes_on_where_it_stopped
     a_large_copy_reads_wrong_slices_elsewhere
@@ -137,7 +137,7 @@ async fn a_copy_over_wrong_bytes_replaces_them(cluster: Cluster) {
 }
 
 async fn a_large_copy_over_wrong_bytes_goes_on_and_keeps_none_of_them(cluster: Cluster) {
-    let uploaded = Uploaded::with(&cluster, LARGE + SLICE, Config { copy_parallel_parts: 2, ..config() }).await;
+    let uploaded = Uploaded::with(&cluster, 9 * SLICE, Config { copy_parallel_parts: 2, ..config() }).await;
     let target = &uploaded.others[0];
     uploaded.copy(FIRST).await.unwrap();
     spoil(&uploaded, target).await;
@@ -286,12 +286,32 @@ async fn a_target_that_fails_is_named(cluster: Cluster) {
     }
 }
 
-async fn a_target_that_refuses_the_key_is_a_fault_of_the_blob(cluster: Cluster) {
-    let uploaded = Uploaded::new(&cluster, 100).await;
-    let target = cluster.proxy(&uploaded.others[0]);
-    target.rule(|seen| seen.is(&Method::PUT, "blobs/").then_some(Break::Answer(400, "KeyTooLongError")));
-    let error = uploaded.copy(FIRST).await.unwrap_err();
-    assert!(matches!(&error, CopyError::Blob { reason } if reason.contains("KeyTooLongError")), "{error}");
+async fn a_target_that_refuses_one_blob_is_a_fault_of_the_blob_and_one_that_refuses_all_is_at_fault_itself(
+    cluster: Cluster,
+) {
+    for (status, code) in [(400, "KeyTooLongError"), (403, "AccessDenied")] {
+        let uploaded = Uploaded::new(&cluster, 100).await;
+        let target = cluster.proxy(&uploaded.others[0]);
+        target.rule(move |seen| seen.is(&Method::PUT, "blobs/").then_some(Break::Answer(status, code)));
+        for _ in 0..5 {
+            let error = uploaded.copy(FIRST).await.unwrap_err();
+            let is_nodes = matches!(&error, CopyError::Node { node, reason, .. }
+                if *node == uploaded.others[0] && reason.contains(code));
+            assert!(is_nodes, "{error}");
+        }
+        let key = uploaded.blob.blob_id.key();
+        target.heal();
+        target.rule(move |seen| seen.is(&Method::PUT, &key).then_some(Break::Answer(status, code)));
+        let mut error = uploaded.copy(FIRST).await.unwrap_err();
+        for _ in 0..5 {
+            if matches!(&error, CopyError::Blob { .. }) {
+                break;
+            }
+            error = uploaded.copy(FIRST).await.unwrap_err();
+        }
+        assert!(matches!(&error, CopyError::Blob { reason } if reason.contains(code)), "{error}");
+        target.heal();
+    }
 }
 
 async fn wrong_bytes_on_the_way_are_noticed(cluster: Cluster) {
@@ -311,7 +331,7 @@ async fn wrong_bytes_on_the_way_are_noticed(cluster: Cluster) {
 }
 
 async fn a_large_copy_goes_on_where_it_stopped(cluster: Cluster) {
-    let uploaded = Uploaded::with(&cluster, LARGE + SLICE, Config { copy_parallel_parts: 2, ..config() }).await;
+    let uploaded = Uploaded::with(&cluster, 9 * SLICE, Config { copy_parallel_parts: 2, ..config() }).await;
     let target = &uploaded.others[0];
     let proxy = cluster.proxy(target);
     let sent = Arc::new(AtomicU32::new(0));

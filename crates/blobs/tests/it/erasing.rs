@@ -98,7 +98,7 @@ async fn erasing_twice_and_what_was_never_there_is_well(cluster: Cluster) {
 }
 
 async fn parts_of_an_unfinished_copy_are_thrown_away(cluster: Cluster) {
-    let uploaded = Uploaded::new(&cluster, LARGE).await;
+    let uploaded = Uploaded::new(&cluster, LARGE + 2 * SLICE).await;
     let target = &uploaded.target;
     let sent = Arc::new(AtomicU32::new(0));
     let proxy = cluster.proxy(target.id());

@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use proto::{BlobCondemned, BlobErasureOrdered, BlobId, Fact, Orphan, ReplicaLost, Sequence, Sha256Digest, SpaceId, WantedCopy};
+use proto::{
+    BlobCondemned, BlobErasureOrdered, BlobId, Fact, Orphan, ReplicaLost, Sequence, Sha256Digest, SpaceId, WantedCopy,
+};
 
 use super::node::Audit;
 use super::{Difference, Finding, Stop};
