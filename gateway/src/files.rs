@@ -39,6 +39,7 @@ use runtime::clock::Clock;
 use runtime::program::Process;
 use runtime::shutdown::Shutdown;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
 use tracing::{Instrument as _, error};
 
 use crate::config::Limits;
@@ -100,7 +101,8 @@ pub(crate) enum JournalState {
 struct Inner {
     catalog: Reader,
     opened: OnceLock<Opened>,
-    journal_state: watch::Sender<JournalState>,
+    /// With when it was asked.
+    journal_state: watch::Sender<(JournalState, Instant)>,
     limits: Limits,
     process: Process,
     uploads: Arc<Semaphore>,
@@ -118,7 +120,7 @@ impl Files {
     pub(crate) fn new(catalog: Reader, limits: Limits, process: Process) -> (Self, Inbox) {
         let uploads = Arc::new(Semaphore::new(limits.max_uploads));
         let downloads = Arc::new(Semaphore::new(limits.max_downloads));
-        let journal_state = watch::Sender::new(JournalState::Closed);
+        let journal_state = watch::Sender::new((JournalState::Closed, Instant::now()));
         let (opened, (finds, inbox)) = (OnceLock::new(), bad_replicas::channel());
         let backlogs = Mutex::default();
         let inner = Inner { catalog, opened, journal_state, limits, process, uploads, downloads, finds, backlogs };
@@ -129,13 +131,20 @@ impl Files {
     pub(crate) fn open(&self, opened: Opened) {
         let head = opened.journal.recent_head();
         if self.0.opened.set(opened).is_ok() {
-            self.0.journal_state.send_replace(JournalState::Reachable(head));
+            self.note_journal(JournalState::Reachable(head), Instant::now());
         }
     }
 
-    /// Takes note of what the watch over the journal saw.
-    pub(crate) fn note_journal(&self, state: JournalState) {
-        self.0.journal_state.send_replace(state);
+    /// Takes note of what somebody saw who asked the journal at `asked`. What was asked later is known better: a question
+    /// from before an outage's end may get no answer long after it.
+    pub(crate) fn note_journal(&self, state: JournalState, asked: Instant) {
+        self.0.journal_state.send_if_modified(|known| {
+            let is_news = asked >= known.1;
+            if is_news {
+                *known = (state, asked);
+            }
+            is_news
+        });
     }
 
     /// The journal and the nodes, once they are known.
@@ -186,7 +195,7 @@ impl Files {
         if let Some(stopped) = opened.journal.stopped() {
             return Some(publish::stopped(&stopped));
         }
-        match *self.0.journal_state.borrow() {
+        match self.0.journal_state.borrow().0 {
             JournalState::Closed | JournalState::Unreachable => {
                 Some(Error::new(Code::JournalUnavailable, "the journal cannot be reached now; try again later"))
             }

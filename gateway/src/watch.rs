@@ -12,6 +12,7 @@ use catalog::{Checkpoint, Reader};
 use journal::Journal;
 use runtime::shutdown::Shutdown;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
@@ -111,7 +112,8 @@ async fn sweep_once(nodes: &Nodes, journal: &Journal, age: Duration) {
 
 async fn look(files: &Files, config: &Watch, health: &mut HealthBoard) {
     if let Some(opened) = files.opened() {
-        files.note_journal(journal_state(&opened.journal, config.timeout).await);
+        let asked = Instant::now();
+        files.note_journal(journal_state(&opened.journal, config.timeout).await, asked);
     }
     health.tell(missing(files).as_ref()).await;
 }

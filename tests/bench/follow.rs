@@ -28,7 +28,8 @@ const AT_ONCE: usize = 500;
 /// A reader of the journal from now on.
 pub(crate) struct Follower {
     consumer: PullConsumer,
-    nodes: usize,
+    /// On which nodes a blob must be.
+    nodes: BTreeSet<NodeId>,
     blobs: HashMap<BlobId, Blob>,
     complete: usize,
     /// The last number that was read.
@@ -38,14 +39,20 @@ pub(crate) struct Follower {
 struct Blob {
     uploaded_at: OffsetDateTime,
     nodes: BTreeSet<NodeId>,
-    /// Since when it is on all nodes.
+    /// Since when it is where it must be.
     complete_at: Option<OffsetDateTime>,
 }
 
 // === impl Follower ===
 
 impl Follower {
+    /// Waits for blobs to be on all nodes.
     pub(crate) async fn open(cluster: &Cluster) -> anyhow::Result<Self> {
+        Self::open_without(cluster, None).await
+    }
+
+    /// Waits for blobs to be on all nodes but one.
+    pub(crate) async fn open_without(cluster: &Cluster, sick: Option<&str>) -> anyhow::Result<Self> {
         let client = async_nats::connect(cluster.stack.nats_url()?).await.context("connect to NATS")?;
         let mut stream = jetstream::new(client).get_stream(STREAM).await.context("find the journal")?;
         let last = stream.info().await.context("ask for the journal's head")?.state.last_sequence;
@@ -56,7 +63,8 @@ impl Follower {
             ..Default::default()
         };
         let consumer = stream.create_consumer(config).await.context("make a consumer")?;
-        let nodes = cluster.stack.nodes().len();
+        let healthy = cluster.stack.nodes().iter().filter(|node| Some(node.id.as_str()) != sick);
+        let nodes = healthy.map(|node| node.id.parse()).collect::<Result<_, _>>()?;
         Ok(Self { consumer, nodes, blobs: HashMap::new(), complete: 0, last })
     }
 
@@ -114,7 +122,7 @@ impl Follower {
                     // Copies of what was uploaded before do not count.
                     let Some(blob) = self.blobs.get_mut(&replica.blob_id) else { continue };
                     blob.nodes.insert(stored.node.clone());
-                    if blob.nodes.len() == self.nodes && blob.complete_at.is_none() {
+                    if blob.nodes.is_superset(&self.nodes) && blob.complete_at.is_none() {
                         blob.complete_at = Some(at);
                         self.complete += 1;
                     }

@@ -185,9 +185,14 @@ impl Plan {
             println!("### Journal and catalog\n\n{journal}");
         }
         if self.wanted.part("recovery") {
-            let mut lag = Table::new(&["uploads", "lag p50", "lag p99"]);
-            lag.row(scale::lag(cluster).await?);
-            println!("### A steady rate of uploads, until each is on all nodes\n\n{lag}");
+            let mut lag =
+                Table::new(&["nodes", "uploads", "lag p50", "lag p99", "p50, of the first", "p99, of the first"]);
+            for row in scale::lag(cluster).await? {
+                lag.row(row);
+            }
+            println!(
+                "### A steady rate of uploads, until each is on all healthy nodes (goal: within 2 of the first)\n\n{lag}"
+            );
             let mut recovery = Table::new(&["away for", "uploads", "backlog", "copy rate", "caught up in", "R"]);
             recovery.row(scale::recovery(cluster).await?);
             println!("### One node away: caught up in R x backlog / copy rate (goal: R at most 1.5)\n\n{recovery}");

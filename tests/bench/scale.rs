@@ -103,18 +103,41 @@ pub(crate) async fn recovery(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     ])
 }
 
-/// How long it takes until an upload is on all nodes, when there are so few that nothing has to wait.
-pub(crate) async fn lag(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
+/// How long it takes until an upload is on all healthy nodes, when there are so few that nothing has to wait: with all
+/// nodes well, then with one that is down, and with one that hangs.
+pub(crate) async fn lag(cluster: &Cluster) -> anyhow::Result<Vec<Vec<String>>> {
+    let sick = cluster.stack.nodes().last().context("no nodes")?.id.clone();
+    let database = Database::open(cluster).await?;
+    let well = lag_of_healthy(cluster, None).await?;
+    cluster.stack.kill(&sick).await?;
+    let down = lag_of_healthy(cluster, Some(&sick)).await?;
+    cluster.stack.start(&sick).await?;
+    caught_up(cluster, &database).await?;
+    cluster.stack.pause(&sick).await?;
+    let hangs = lag_of_healthy(cluster, Some(&sick)).await?;
+    cluster.stack.resume(&sick).await?;
+    caught_up(cluster, &database).await?;
+    database.close().await;
+    let row = |what: &str, [p50, p99]: [f64; 2]| {
+        let times = [p50, p99].map(|lag| format!("{:.0} ms", lag * 1e3));
+        let [p50_of, p99_of] = [p50 / well[0], p99 / well[1]].map(|ratio| format!("{ratio:.2}"));
+        let [p50, p99] = times;
+        vec![what.to_owned(), format!("{UPLOADS}/s for {LAG_SECONDS} s"), p50, p99, p50_of, p99_of]
+    };
+    Ok(vec![row("all nodes are well", well), row("one is down", down), row("one hangs", hangs)])
+}
+
+/// The lag at the median and at the 99th percentile, in seconds.
+async fn lag_of_healthy(cluster: &Cluster, sick: Option<&str>) -> anyhow::Result<[f64; 2]> {
     let content = Content::new(5, 4 * 1024).bytes();
-    let mut follower = Follower::open(cluster).await?;
-    let count = UPLOADS * LAG_SECONDS;
+    let mut follower = Follower::open_without(cluster, sick).await?;
+    let (count, prefix) = (UPLOADS * LAG_SECONDS, format!("lag-without-{}", sick.unwrap_or("none")));
     tokio::select! {
         seen = follower.uploaded(count) => seen?,
-        failed = steadily(cluster, "lag", &content) => return Err(failed),
+        failed = steadily(cluster, &prefix, &content) => return Err(failed),
     }
     follower.complete(count).await?;
-    let of = |percent| format!("{:.0} ms", percentile(follower.lags(), percent) * 1e3);
-    Ok(vec![format!("{UPLOADS}/s for {LAG_SECONDS} s"), of(50), of(99)])
+    Ok([50, 99].map(|percent| percentile(follower.lags(), percent)))
 }
 
 /// How fast one node gets what it lacks, when that is all there is to do.

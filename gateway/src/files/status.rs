@@ -87,10 +87,12 @@ impl Files {
 
     async fn journal_status(&self, patience: Duration) -> Result<JournalStatus> {
         let journal = &self.ready()?.journal;
+        let asked_at = Instant::now();
         let asked = timeout(patience, journal.head()).await;
         // Whoever has little patience must not make writes stop.
         if let Ok(answer) = &asked {
-            self.note_journal(answer.as_ref().map_or(JournalState::Unreachable, |head| JournalState::Reachable(*head)));
+            let state = answer.as_ref().map_or(JournalState::Unreachable, |head| JournalState::Reachable(*head));
+            self.note_journal(state, asked_at);
         }
         let head = asked.ok().and_then(Result::ok);
         let last_head = head.unwrap_or_else(|| journal.recent_head());
