@@ -4,7 +4,7 @@ use std::process::Output;
 
 use anyhow::{Context as _, ensure};
 use sqlx::{Connection as _, PgConnection};
-use tests::{Content, run};
+use tests::{Content, eventually, run};
 
 mod redact;
 mod verbs;
@@ -50,6 +50,12 @@ fn answers_of_every_command_have_a_fixed_shape() {
             cluster.client().await?.put("reports/empty", Content::new(2, 0)).await?;
             cluster.settle().await;
             insta::assert_snapshot!("ls", said(&["ls", "reports"]).await?);
+            eventually("the nodes that have joined are filled", async || {
+                let status = cluster.client().await?.status().await?;
+                ensure!(status.nodes.iter().all(|node| node.refill.is_none()), "{:?}", status.nodes);
+                anyhow::Ok(())
+            })
+            .await;
             insta::assert_snapshot!("status", said(&["status"]).await?);
             Ok(())
         },
