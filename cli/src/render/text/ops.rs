@@ -64,7 +64,7 @@ fn nodes(nodes: &[v1::Node]) -> String {
         "OLDEST PENDING",
         "REASON",
     ];
-    table(header, rows, &[2, 3, 4, 5, 6, 7, 8])
+    table(header, rows, &[2, 3, 4, 5, 6, 7, 8, 9])
 }
 
 fn refill(node: &v1::Node) -> Option<String> {
