@@ -134,7 +134,7 @@ impl<R: BufRead> SliceReader<R> {
             let reason = format!("has event {} where event {} must come", line.seq, self.next);
             return Err(self.wrong(reason));
         }
-        self.next += 1;
+        self.next = self.next.saturating_add(1);
         let Line { seq, subject, message_id, .. } = line;
         Ok(Some(Recorded { n: seq, subject, message_id, payload: payload.into() }))
     }

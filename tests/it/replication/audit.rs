@@ -318,6 +318,30 @@ fn the_last_copy_that_is_wrong_counts_for_nothing_and_one_that_nobody_reported_m
 }
 
 #[test]
+fn the_only_copy_that_is_wrong_is_given_up_with_the_reason() {
+    run(
+        |b| hasty(b).node_count(1).env("replicator", "HIGHWATER_REPLICATOR__PARK_AFTER", "2"),
+        async |cluster| {
+            let mut client = cluster.client().await?;
+            let receipt = client.put("a", Content::new(1, 5000)).await?;
+            flip(cluster, &receipt.node, &blob(&receipt)?.key()).await?;
+            audit(&mut client, true, true).await?;
+            eventually("it is given up", async || {
+                let replicas = cluster.client().await?.file("a").await?.replicas;
+                let given_up = |replica: &v1::Replica| {
+                    replica.state() == ReplicaState::Parked && replica.reason.contains("no source")
+                };
+                ensure!(replicas.len() == 1 && replicas.iter().all(given_up), "{replicas:?}");
+                anyhow::Ok(())
+            })
+            .await;
+            cluster.settle_catalog().await;
+            cluster.verify().await
+        },
+    );
+}
+
+#[test]
 fn scrubbing_finds_and_heals_by_itself() {
     let scrubbed =
         |b: Builder| without_settling(b).replicators(1).env("gateway", "HIGHWATER_DUTIES__SCRUB_INTERVAL", "200ms");
