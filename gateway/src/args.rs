@@ -20,6 +20,25 @@ pub enum Command {
     Run,
     /// Create what is missing: stream, buckets, consumers, the nodes' buckets and markers, the space `main`
     Init,
+    /// The journal as a whole, and its archive on the nodes
+    #[command(subcommand)]
+    Journal(Journal),
+}
+
+/// What is to be done with the journal.
+#[derive(Clone, Copy, clap::Subcommand)]
+pub enum Journal {
+    /// Compare the journal with the archive on every node, event by event
+    ///
+    /// Services may go on meanwhile. What is not archived yet is no difference.
+    ///
+    /// Exit code: 0 equal; 1 different; 2 could not compare.
+    #[command(verbatim_doc_comment)]
+    Verify {
+        /// Report as one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 // === impl Args ===
@@ -34,5 +53,9 @@ impl Args {
 impl Arguments for Args {
     fn options(&self) -> &Options {
         &self.options
+    }
+
+    fn json(&self) -> bool {
+        matches!(self.command, Some(Command::Journal(Journal::Verify { json: true })))
     }
 }

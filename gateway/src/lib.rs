@@ -18,9 +18,11 @@ mod plain;
 mod uploads;
 mod watch;
 
+mod archive;
 mod init;
 mod run;
 
+pub use archive::journal;
 pub use args::{Args, Command};
 pub use config::{Config, DEFAULTS};
 pub use init::init;

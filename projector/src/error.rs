@@ -118,6 +118,12 @@ pub enum Halt {
     },
 }
 
+impl From<proto::BadSlice> for Error {
+    fn from(bad: proto::BadSlice) -> Self {
+        Self::Refused { reason: "bad_slice", message: bad.to_string() }
+    }
+}
+
 // === impl Error ===
 
 impl Error {

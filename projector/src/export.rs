@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use journal::Journal;
-use proto::Sequence;
+use proto::{Sequence, SliceWriter};
 use runtime::program::Process;
 
 use crate::builds::open_journal;
@@ -14,7 +14,6 @@ use crate::cli;
 use crate::config::Config;
 use crate::error::Error;
 use crate::progress::Progress;
-use crate::slice::SliceWriter;
 
 /// A position as it is given on the command line: a whole sequence, or its number alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +74,8 @@ async fn copy<W: Write>(
 ) -> Result<W, Error> {
     let settings = &config.projector;
     let failed = |error: std::io::Error| cannot_write(Path::new("the slice"), &error);
-    let mut writer = SliceWriter::begin(BufWriter::new(out), journal.identity().incarnation, from).map_err(failed)?;
+    let mut writer =
+        SliceWriter::begin(BufWriter::new(out), journal.identity().incarnation, from, None).map_err(failed)?;
     let mut replay = journal.replay(from, Some(to));
     let mut progress = Progress::new("exported", from - 1, settings.progress_interval);
     while !replay.is_finished() {

@@ -26,7 +26,6 @@ mod verify;
 
 mod export;
 mod offline;
-mod slice;
 
 mod run;
 

@@ -7,13 +7,12 @@ use std::path::Path;
 use catalog::{Checkpoint, Digest, Outcome, offline};
 use fold::rows::EventRow;
 use fold::{Input, Missing, Store};
-use proto::Recorded;
+use proto::{Recorded, SliceReader};
 use runtime::program::Process;
 
 use crate::cli;
 use crate::decode::decode;
 use crate::error::{Error, Halt};
-use crate::slice::SliceReader;
 
 /// After so many events it looks whether it shall stop.
 const LOOK_EVERY: u64 = 1000;

@@ -2,7 +2,7 @@
 //!
 //! Everything that two programs must agree on stands here, and nothing else: the gRPC messages (generated into
 //! [`v1`] and [`file_storage`]), the events of the journal ([`Event`], [`Fact`]), how they are written as CloudEvents
-//! ([`Event::encode`], [`Event::decode`]), and the parsed words both use (ids, [`Path`], [`Sequence`]).
+//! ([`Event::encode`], [`Event::decode`]), slices of the journal as files ([`SliceWriter`]), and the parsed words both use (ids, [`Path`], [`Sequence`]).
 //!
 //! This crate imports nothing of ours and does no I/O.
 
@@ -16,6 +16,7 @@ mod path;
 mod placement;
 mod recorded;
 mod sequence;
+mod slice;
 mod wire;
 
 pub use digest::{Sha256Digest, SliceDigests};
@@ -34,6 +35,7 @@ pub use path::{MAX_PATH_BYTES, MAX_SEGMENT_BYTES, Path, Segment};
 pub use placement::{Layout, MAX_WEIGHT, NodeRule, Placement, Weight};
 pub use recorded::Recorded;
 pub use sequence::Sequence;
+pub use slice::{BadSlice, SliceReader, SliceWriter};
 pub use wire::{file_storage, v1};
 
 /// The services' descriptors, for gRPC reflection.

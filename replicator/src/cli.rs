@@ -16,7 +16,7 @@ pub struct Cli {
     /// Copy only to these nodes; without it, to all configured ones
     #[arg(long, value_name = "NODE,..", value_delimiter = ',')]
     nodes: Vec<NodeId>,
-    /// Work only in these lanes; without it, in both
+    /// Work only in these lanes; without it, in all
     #[arg(long, value_name = "LANE,..", value_delimiter = ',', value_enum)]
     lanes: Vec<LaneName>,
     /// Copies to one node at once in the lane for small blobs

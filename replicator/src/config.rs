@@ -17,6 +17,9 @@ pub const DEFAULTS: &str = include_str!("config.default.toml");
 /// So many copies or erasures, at up to 86 bytes of JSON each, fit into one event, whose list may have 32 KiB; a test encodes them.
 const MAX_CONFIRMED_AT_ONCE: usize = 360;
 
+/// A segment is held in memory, and its last event goes over this; half of what is read as one.
+const MAX_ARCHIVE_SEGMENT_BYTES: u64 = blobs::archive::MAX_SEGMENT_BYTES / 2;
+
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,6 +92,24 @@ pub struct Replicator {
     /// How often it is written down how far the filling of a node has come: so much is looked at again after a crash.
     #[serde(with = "duration")]
     pub refill_save_within: Duration,
+    /// How often it is looked whether the journal is to be archived on a node: whether another process has ended, or the node
+    /// is there again.
+    #[serde(with = "duration")]
+    pub archive_interval: Duration,
+    /// At most so long is an event in the journal alone before it is written to the archive.
+    #[serde(with = "duration")]
+    pub archive_within: Duration,
+    /// A segment of the archive ends with the event that makes it so long, or so many.
+    #[serde(with = "byte_size")]
+    pub archive_segment_bytes: u64,
+    /// See `archive_segment_bytes`.
+    pub archive_segment_events: usize,
+    /// How often it is told to others how far the archive on a node is.
+    #[serde(with = "duration")]
+    pub archive_save_within: Duration,
+    /// How often all segments on a node are read and checked; what is wrong is written once more from the journal.
+    #[serde(with = "duration")]
+    pub archive_check_interval: Duration,
     /// At most so many copies, or erasures, are reported in one event.
     pub confirm_batch: usize,
     /// At most so long does a finished copy or erasure wait for others to be reported with it.
@@ -106,6 +127,8 @@ pub enum LaneName {
     Small,
     /// Blobs of 64 MiB and more
     Large,
+    /// The journal itself, as segments on the node
+    Archive,
 }
 
 // === impl Config ===
@@ -162,10 +185,10 @@ impl Settings for Config {
 
 impl Replicator {
     /// Copies to one node at once in this lane.
-    pub fn concurrency(&self, lane: LaneName) -> usize {
+    pub fn concurrency(&self, lane: Lane) -> usize {
         usize::from(match lane {
-            LaneName::Small => self.concurrency,
-            LaneName::Large => self.large_concurrency,
+            Lane::Small => self.concurrency,
+            Lane::Large => self.large_concurrency,
         })
     }
 }
@@ -190,6 +213,12 @@ impl Validate for Replicator {
         check(!self.slow_after.is_zero(), "slow_after", "must be longer than zero");
         check(self.slow_bytes_per_second >= 1, "slow_bytes_per_second", "must be more than zero");
         check(!self.unknown_event_delay.is_zero(), "unknown_event_delay", "must be longer than zero");
+        check(!self.archive_interval.is_zero(), "archive_interval", "must be longer than zero");
+        check(!self.archive_check_interval.is_zero(), "archive_check_interval", "must be longer than zero");
+        check(!self.archive_save_within.is_zero(), "archive_save_within", "must be longer than zero");
+        check(self.archive_segment_events >= 1, "archive_segment_events", "must be at least 1");
+        let fits = (1..=MAX_ARCHIVE_SEGMENT_BYTES).contains(&self.archive_segment_bytes);
+        check(fits, "archive_segment_bytes", "must be 1 byte to 32 MiB");
         let fits = (1..=MAX_CONFIRMED_AT_ONCE).contains(&self.confirm_batch);
         check(fits, "confirm_batch", "must be 1 to 360, so that the event stays below 32 KiB");
         check(self.confirm_queue >= 1, "confirm_queue", "must be at least 1");
@@ -203,11 +232,12 @@ impl Validate for Replicator {
 // === impl LaneName ===
 
 impl LaneName {
-    /// The journal's word for it.
-    pub const fn lane(self) -> Lane {
+    /// The consumers whose deliveries are its work; `None` for the lane that has none.
+    pub const fn consumers(self) -> Option<Lane> {
         match self {
-            Self::Small => Lane::Small,
-            Self::Large => Lane::Large,
+            Self::Small => Some(Lane::Small),
+            Self::Large => Some(Lane::Large),
+            Self::Archive => None,
         }
     }
 }
@@ -217,6 +247,7 @@ impl fmt::Display for LaneName {
         f.write_str(match self {
             Self::Small => "small",
             Self::Large => "large",
+            Self::Archive => "archive",
         })
     }
 }

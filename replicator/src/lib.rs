@@ -13,6 +13,7 @@
 //! published only once the fold has condemned the blobs. A copy that was asked for before, and is made after that, undoes
 //! itself.
 
+mod archive;
 mod cli;
 mod config;
 

@@ -13,7 +13,8 @@ use runtime::shutdown::Shutdown;
 use runtime::{retry, telemetry};
 use tokio::sync::Semaphore;
 
-use crate::config::{Config, LaneName};
+use crate::archive::Archiver;
+use crate::config::Config;
 use crate::confirm::{Limits, Reporter, Reports, What};
 use crate::lane::{Lane, Sources};
 use crate::refill::Refiller;
@@ -49,10 +50,15 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
             reports
         });
         for name in &config.replicator.lanes {
-            let lane = shared.lane(&target, *name, (stored.clone(), erased.clone()));
+            let Some(consumers) = name.consumers() else {
+                let archiver = shared.archiver(&target, holder.clone());
+                tasks.spawn(format!("replicator.archive.{target}"), archiver.run());
+                continue;
+            };
+            let lane = shared.lane(&target, consumers, (stored.clone(), erased.clone()));
             tasks.spawn(format!("replicator.copy.{target}.{name}"), Arc::new(lane).run());
         }
-        let refiller = Refiller::new(shared.lane(&target, LaneName::Small, (stored, erased)), holder.clone());
+        let refiller = Refiller::new(shared.lane(&target, journal::Lane::Small, (stored, erased)), holder.clone());
         tasks.spawn(format!("replicator.refill.{target}"), refiller.run());
     }
     tracing::info!("copying to {}, lanes {}", words(&config.targets()), words(&config.replicator.lanes));
@@ -71,12 +77,24 @@ struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    fn lane(&self, target: &NodeId, name: LaneName, (stored, erased): (Reports, Reports)) -> Lane {
+    fn archiver(&self, target: &NodeId, holder: String) -> Archiver {
+        Archiver {
+            target: target.clone(),
+            nodes: self.nodes.clone(),
+            journal: self.journal.clone(),
+            markers: Arc::clone(self.markers),
+            settings: self.config.replicator.clone(),
+            holder,
+            shutdown: self.process.shutdown.clone(),
+        }
+    }
+
+    fn lane(&self, target: &NodeId, consumers: journal::Lane, (stored, erased): (Reports, Reports)) -> Lane {
         let settings = self.config.replicator.clone();
         Lane {
             target: target.clone(),
-            consumers: name.lane(),
-            concurrency: settings.concurrency(name),
+            consumers,
+            concurrency: settings.concurrency(consumers),
             node_ids: self.config.node_ids(),
             nodes: self.nodes.clone(),
             journal: self.journal.clone(),
@@ -87,7 +105,7 @@ impl Shared<'_> {
             ids: self.process.ids.clone(),
             shutdown: self.process.shutdown.clone(),
             waiting: Semaphore::new(usize::from(settings.max_waiting)),
-            sources: Sources::new(settings.concurrency(name)),
+            sources: Sources::new(settings.concurrency(consumers)),
             erasing: Semaphore::new(usize::from(settings.erase_concurrency)),
             orders: Semaphore::new(usize::from(settings.max_waiting)),
             named: Mutex::new(BTreeSet::new()),

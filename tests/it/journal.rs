@@ -9,6 +9,7 @@ use async_nats::jetstream;
 use compose::{Builder, Stack, State};
 use tests::{Cluster, Content, Nats, eventually, reason_of, run};
 
+mod archive;
 mod full;
 mod lost;
 

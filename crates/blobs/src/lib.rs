@@ -30,6 +30,7 @@ mod slice;
 mod upload;
 mod verify;
 
+pub mod archive;
 pub mod probe;
 
 mod blocks;

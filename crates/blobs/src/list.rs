@@ -2,6 +2,7 @@
 
 use proto::BlobId;
 
+use crate::archive::SegmentName;
 use crate::breaker::Kind;
 use crate::node::listed;
 use crate::{Error, Listed, MARKER_KEY, Node, NodeFault, Page};
@@ -20,6 +21,8 @@ pub enum ObjectKey {
     Parts(BlobId),
     /// The tombstone of a blob that was erased.
     Tombstone(BlobId),
+    /// A segment of the journal.
+    Segment,
     /// The marker, or an object of a probe.
     Own,
     /// Nothing of ours.
@@ -33,6 +36,9 @@ impl ObjectKey {
     pub fn parse(key: &str) -> Self {
         if key == MARKER_KEY || key.starts_with(PROBES) {
             return Self::Own;
+        }
+        if SegmentName::parse(key).is_some() {
+            return Self::Segment;
         }
         let name = key.rsplit('/').next().unwrap_or_default();
         if name == STAND_IN {

@@ -19,7 +19,7 @@ use crate::link::{ConnectionId, Link};
 use crate::names::ConsumerName;
 use crate::publish::{self, Entry, Published};
 use crate::replay::Replay;
-use crate::safety::{self, Verdict};
+use crate::safety::{self, Look, Verdict};
 use crate::work::Work;
 
 /// An open journal. Clones share one connection.
@@ -89,11 +89,28 @@ impl Journal {
     /// step of `shutdown`.
     pub async fn open(config: &Config, shutdown: &Shutdown, tasks: &Tasks) -> Result<Self, Error> {
         let link = connect(config, shutdown).await?;
-        let what = format!("the journal, stream {} on NATS at {}", config.stream, config.servers_shown());
+        let what = waited_for(config);
         let look =
             wait_for(&what, &config.patience(), shutdown.soft_token(), async || safety::look(&link, config).await)
                 .await
                 .map_err(|stopped| stopped.into_error(Error::Cancelled))?;
+        Ok(Self::looked(config, link, look, shutdown, tasks))
+    }
+
+    /// As [`Self::open`], but `None` when the stream is missing.
+    pub async fn open_if_there(config: &Config, shutdown: &Shutdown, tasks: &Tasks) -> Result<Option<Self>, Error> {
+        let link = connect(config, shutdown).await?;
+        let look = async || match safety::look(&link, config).await {
+            Err(Error::Missing { .. }) => Ok(None),
+            found => found.map(Some),
+        };
+        let look = wait_for(&waited_for(config), &config.patience(), shutdown.soft_token(), look)
+            .await
+            .map_err(|stopped| stopped.into_error(Error::Cancelled))?;
+        Ok(look.map(|look| Self::looked(config, link, look, shutdown, tasks)))
+    }
+
+    fn looked(config: &Config, link: Link, look: Look, shutdown: &Shutdown, tasks: &Tasks) -> Self {
         let shared = Arc::new(Shared {
             config: config.clone(),
             link,
@@ -114,7 +131,7 @@ impl Journal {
             "opened the journal {incarnation} of the cluster {cluster} at event {}",
             look.head.n
         );
-        Ok(Self { shared, queue })
+        Self { shared, queue }
     }
 
     /// Which journal it is.
@@ -155,6 +172,12 @@ impl Journal {
     /// Reads the events from `from` on in order, up to and with `to`; without `to` it follows the head for ever.
     pub fn replay(&self, from: u64, to: Option<u64>) -> Replay {
         Replay::new(Arc::clone(&self.shared), from, to)
+    }
+
+    /// Reads the events after `n` on in order, for ever; event `n` must be the one that was published with `message_id`. When
+    /// it is another, or the journal ends before it, the journal has diverged.
+    pub fn replay_after(&self, n: u64, message_id: String) -> Replay {
+        Replay::new(Arc::clone(&self.shared), n + 1, None).expecting(message_id)
     }
 
     /// Takes part in a durable consumer; waits while it is missing.
@@ -214,6 +237,10 @@ impl Journal {
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
+}
+
+fn waited_for(config: &Config) -> String {
+    format!("the journal, stream {} on NATS at {}", config.stream, config.servers_shown())
 }
 
 /// Connects, waiting while NATS is down.

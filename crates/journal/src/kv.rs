@@ -43,6 +43,8 @@ pub enum BucketName {
     Refills,
     /// How far reading everything on the nodes has come. Without a time limit.
     Scrub,
+    /// How far the archive of the journal is on each node: see [`crate::Archived`]. Without a time limit.
+    Archive,
 }
 
 /// One bucket.
@@ -67,7 +69,7 @@ pub struct Entry {
 
 impl BucketName {
     /// Every bucket.
-    pub const ALL: [Self; 5] = [Self::Leases, Self::Nodes, Self::Uploads, Self::Refills, Self::Scrub];
+    pub const ALL: [Self; 6] = [Self::Leases, Self::Nodes, Self::Uploads, Self::Refills, Self::Scrub, Self::Archive];
 
     /// Its name in JetStream.
     pub const fn as_str(self) -> &'static str {
@@ -77,6 +79,7 @@ impl BucketName {
             Self::Uploads => "highwater_uploads",
             Self::Refills => "highwater_refills",
             Self::Scrub => "highwater_scrub",
+            Self::Archive => "highwater_archive",
         }
     }
 
@@ -89,6 +92,7 @@ impl BucketName {
             Self::Uploads => ("Uploads to Highwater that can be resumed.", config.upload_ttl, UPLOADS_BUCKET_BYTES),
             Self::Refills => ("How far the refilling of Highwater's nodes is.", Duration::ZERO, SMALL_BUCKET_BYTES),
             Self::Scrub => ("How far reading Highwater's nodes is.", Duration::ZERO, SMALL_BUCKET_BYTES),
+            Self::Archive => ("How far the archive of Highwater's journal is.", Duration::ZERO, SMALL_BUCKET_BYTES),
         };
         kv::Config {
             bucket: self.as_str().to_owned(),

@@ -34,6 +34,7 @@ mod consume;
 mod slots;
 mod work;
 
+mod archived;
 mod find;
 mod init;
 mod kv;
@@ -41,6 +42,7 @@ mod lease;
 mod markers;
 mod refills;
 
+pub use archived::Archived;
 pub use config::{CONFIG_DEFAULT, Config, DUPLICATE_WINDOW, MAX_EVENT_BYTES};
 pub use consume::consume;
 pub use error::{Error, JOURNAL_DIVERGED, JOURNAL_UNSAFE, PublishError};

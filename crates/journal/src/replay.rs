@@ -73,6 +73,11 @@ impl Replay {
         Self { filter: Some(filter), ..Self::new(shared, from, Some(to)) }
     }
 
+    /// The event before the first must be this one.
+    pub(crate) fn expecting(self, message_id: String) -> Self {
+        Self { last_id: Some(message_id), ..self }
+    }
+
     /// The number of the event that comes next; when only some are read, the lowest that it may have.
     pub fn next_n(&self) -> u64 {
         self.batch.first().map_or(self.next, |first| first.n)

@@ -35,14 +35,14 @@ fn journal_dir(cluster: &Cluster) -> anyhow::Result<PathBuf> {
 }
 
 /// A copy of all that nats-server keeps, made while it is stopped.
-fn back_up(cluster: &Cluster) -> anyhow::Result<TempDir> {
+pub(super) fn back_up(cluster: &Cluster) -> anyhow::Result<TempDir> {
     let copy_dir = tempfile::tempdir()?;
     copy(&journal_dir(cluster)?, copy_dir.path())?;
     Ok(copy_dir)
 }
 
 /// Puts a copy back, while nats-server is stopped.
-fn restore(cluster: &Cluster, backup: &TempDir) -> anyhow::Result<()> {
+pub(super) fn restore(cluster: &Cluster, backup: &TempDir) -> anyhow::Result<()> {
     let dir = journal_dir(cluster)?;
     fs::remove_dir_all(&dir)?;
     copy(backup.path(), &dir)

@@ -116,7 +116,7 @@ impl<'a> Audit<'a> {
         let (blob_id, is_parts) = match ObjectKey::parse(&listed.key) {
             ObjectKey::Blob(blob_id) => (blob_id, false),
             ObjectKey::Parts(blob_id) => (blob_id, true),
-            ObjectKey::Tombstone(_) | ObjectKey::Own => return Ok(()),
+            ObjectKey::Tombstone(_) | ObjectKey::Segment | ObjectKey::Own => return Ok(()),
             ObjectKey::Foreign => return self.foreign(listed.key).await,
         };
         let folder = folder(blob_id);

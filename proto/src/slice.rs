@@ -3,11 +3,10 @@
 
 use std::io::{BufRead, Write};
 
-use proto::{Incarnation, Recorded};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::error::Error;
+use crate::{Incarnation, Recorded, Sha256Digest};
 
 /// What the first line of every such file says.
 const FORMAT: &str = "highwater-journal";
@@ -24,6 +23,9 @@ struct Header {
     version: u32,
     incarnation: Incarnation,
     from: u64,
+    /// [`Recorded::chain`] before the first event, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<Sha256Digest>,
 }
 
 /// An event where it is in the journal. `event` is it as published; bytes that are no JSON on one line are in `hex`.
@@ -38,19 +40,30 @@ struct Line<'a> {
     hex: Option<String>,
 }
 
+/// Why a file is no slice.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} of the slice {problem}")]
+pub struct BadSlice {
+    /// The line, from 1.
+    pub line: u64,
+    /// What is wrong with it, as the end of a sentence.
+    pub problem: String,
+}
+
 /// Writes a slice.
 #[derive(Debug)]
-pub(crate) struct SliceWriter<W> {
+pub struct SliceWriter<W> {
     out: W,
 }
 
 /// Reads a slice, event by event, and refuses what has a hole.
 #[derive(Debug)]
-pub(crate) struct SliceReader<R> {
+pub struct SliceReader<R> {
     lines: R,
     /// The number of the last line that was read, from 1.
     line: u64,
     incarnation: Incarnation,
+    before: Option<Sha256Digest>,
     /// The event that must come next.
     next: u64,
 }
@@ -58,16 +71,17 @@ pub(crate) struct SliceReader<R> {
 // === impl SliceWriter ===
 
 impl<W: Write> SliceWriter<W> {
-    /// Begins a slice of this journal that starts with event `from`.
-    pub(crate) fn begin(out: W, incarnation: Incarnation, from: u64) -> std::io::Result<Self> {
+    /// Begins a slice of this journal that starts with event `from`; `before` is the chain digest before that, where it is
+    /// known.
+    pub fn begin(out: W, incarnation: Incarnation, from: u64, before: Option<Sha256Digest>) -> std::io::Result<Self> {
         let mut writer = Self { out };
-        let header = Header { format: FORMAT.to_owned(), version: VERSION, incarnation, from };
+        let header = Header { format: FORMAT.to_owned(), version: VERSION, incarnation, from, before };
         writer.line(&header)?;
         Ok(writer)
     }
 
     /// Adds the next event.
-    pub(crate) fn add(&mut self, recorded: &Recorded) -> std::io::Result<()> {
+    pub fn add(&mut self, recorded: &Recorded) -> std::io::Result<()> {
         let event = raw(&recorded.payload);
         let hex = event.is_none().then(|| hex::encode(&recorded.payload));
         let (subject, message_id) = (recorded.subject.clone(), recorded.message_id.clone());
@@ -75,7 +89,7 @@ impl<W: Write> SliceWriter<W> {
     }
 
     /// Ends the slice.
-    pub(crate) fn end(mut self) -> std::io::Result<W> {
+    pub fn end(mut self) -> std::io::Result<W> {
         self.out.flush()?;
         Ok(self.out)
     }
@@ -97,8 +111,9 @@ fn raw(payload: &[u8]) -> Option<&RawValue> {
 
 impl<R: BufRead> SliceReader<R> {
     /// Reads what the slice is of.
-    pub(crate) fn begin(lines: R) -> Result<Self, Error> {
-        let mut reader = Self { lines, line: 0, incarnation: Incarnation::new(uuid::Uuid::nil()), next: 1 };
+    pub fn begin(lines: R) -> Result<Self, BadSlice> {
+        let incarnation = Incarnation::new(uuid::Uuid::nil());
+        let mut reader = Self { lines, line: 0, incarnation, before: None, next: 1 };
         let Some(text) = reader.read_line()? else { return Err(reader.wrong("is missing: the file is empty")) };
         let header: Header = serde_json::from_slice(&text)
             .map_err(|error| reader.wrong(format!("is not what `projector export` begins with: {error}")))?;
@@ -106,22 +121,27 @@ impl<R: BufRead> SliceReader<R> {
             let found = format!("{} version {}", header.format, header.version);
             return Err(reader.wrong(format!("says {found}; this program reads {FORMAT} version {VERSION}")));
         }
-        (reader.incarnation, reader.next) = (header.incarnation, header.from.max(1));
+        (reader.incarnation, reader.before, reader.next) = (header.incarnation, header.before, header.from.max(1));
         Ok(reader)
     }
 
     /// The journal it is of.
-    pub(crate) fn incarnation(&self) -> Incarnation {
+    pub fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
 
+    /// The chain digest before its first event, if the file says it.
+    pub fn before(&self) -> Option<Sha256Digest> {
+        self.before
+    }
+
     /// The number of the event that comes next.
-    pub(crate) fn next_n(&self) -> u64 {
+    pub fn next_n(&self) -> u64 {
         self.next
     }
 
     /// The next event; none at the end.
-    pub(crate) fn next_event(&mut self) -> Result<Option<Recorded>, Error> {
+    pub fn next_event(&mut self) -> Result<Option<Recorded>, BadSlice> {
         let Some(text) = self.read_line()? else { return Ok(None) };
         let line: Line<'_> =
             serde_json::from_slice(&text).map_err(|error| self.wrong(format!("is no event: {error}")))?;
@@ -139,7 +159,7 @@ impl<R: BufRead> SliceReader<R> {
         Ok(Some(Recorded { n: seq, subject, message_id, payload: payload.into() }))
     }
 
-    fn read_line(&mut self) -> Result<Option<Vec<u8>>, Error> {
+    fn read_line(&mut self) -> Result<Option<Vec<u8>>, BadSlice> {
         let mut text = Vec::new();
         let mut limited = std::io::Read::take(&mut self.lines, MAX_LINE_BYTES);
         let read = limited.read_until(b'\n', &mut text);
@@ -155,8 +175,8 @@ impl<R: BufRead> SliceReader<R> {
         }
     }
 
-    fn wrong(&self, reason: impl std::fmt::Display) -> Error {
-        Error::Refused { reason: "bad_slice", message: format!("line {} of the slice {reason}", self.line) }
+    fn wrong(&self, problem: impl std::fmt::Display) -> BadSlice {
+        BadSlice { line: self.line, problem: problem.to_string() }
     }
 }
 
@@ -172,7 +192,7 @@ mod tests {
     fn written(events: &[Recorded]) -> Vec<u8> {
         let incarnation = Incarnation::new(uuid::Uuid::from_u128(7));
         let from = events.first().map_or(1, |first| first.n);
-        let mut writer = SliceWriter::begin(Vec::new(), incarnation, from).unwrap();
+        let mut writer = SliceWriter::begin(Vec::new(), incarnation, from, None).unwrap();
         for event in events {
             writer.add(event).unwrap();
         }

@@ -1,0 +1,228 @@
+//! `gateway journal verify`: the journal beside its archive, event by event, on every node.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use blobs::archive::{Coverage, Segment, SegmentName};
+use blobs::{Node, Nodes};
+use journal::{Journal, Replay};
+use proto::{Incarnation, NodeId, Recorded, Sha256Digest};
+use runtime::program::Process;
+
+use crate::config::Config;
+
+/// Events taken from the journal at once.
+const BATCH: usize = 1000;
+/// How long one batch may take: the journal is there, or this is in vain.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// So many differences are told of each node; the others are counted.
+const SHOWN: usize = 20;
+
+/// What was found.
+#[derive(Debug)]
+pub(super) struct Compared {
+    /// The journal: which life, and its last event; `None` when there is no stream.
+    pub(super) journal: Option<(Incarnation, u64)>,
+    /// Each node's archive of each life that it has.
+    pub(super) archives: Vec<Archive>,
+    /// The nodes that could not be read, and why.
+    pub(super) unread: Vec<(NodeId, String)>,
+}
+
+/// What one node has of one life of the journal.
+#[derive(Debug)]
+pub(super) struct Archive {
+    pub(super) node: NodeId,
+    pub(super) incarnation: Incarnation,
+    /// The segments that follow each other.
+    pub(super) segments: usize,
+    /// The last event of these; 0 when there are none.
+    pub(super) last: u64,
+    /// The chain digest over everything up to there.
+    pub(super) chain: Sha256Digest,
+    /// What is wrong, up to [`SHOWN`] of it, as sentences.
+    pub(super) differences: Vec<String>,
+    /// How much is wrong.
+    pub(super) differing: usize,
+}
+
+/// The journal, read beside an archive.
+struct Beside {
+    replay: Replay,
+    /// The last event there is.
+    head: u64,
+    /// Read, and not compared yet.
+    batch: std::collections::VecDeque<Recorded>,
+}
+
+/// Compares; waits for NATS, but neither for a stream that is missing nor for nodes that do not answer.
+pub(super) async fn run(config: &Config, process: &Process) -> anyhow::Result<Compared> {
+    let clock = process.clock.clone();
+    let nodes = Nodes::open(&config.nodes, config.blobs.clone(), None, &process.tasks, clock).await?;
+    let journal = Journal::open_if_there(&config.nats, &process.shutdown, &process.tasks).await?;
+    let head = match &journal {
+        Some(journal) => Some((journal.identity().incarnation, journal.head().await?.n)),
+        None => None,
+    };
+    let mut compared = Compared { journal: head, archives: Vec::new(), unread: Vec::new() };
+    for node in nodes.all() {
+        let names = match node.segments(None).await {
+            Ok(names) => names,
+            Err(error) => {
+                compared.unread.push((node.id().clone(), error.to_string()));
+                continue;
+            }
+        };
+        for life in lives(&names, head.map(|(incarnation, _)| incarnation)) {
+            process.shutdown.check()?;
+            let found = Coverage::of(names.iter().copied().filter(|name| name.incarnation == life));
+            let beside = match (&journal, head) {
+                (Some(journal), Some((incarnation, head))) if incarnation == life => {
+                    let to = head.min(found.last());
+                    Some(Beside { replay: journal.replay(1, Some(to)), head, batch: std::collections::VecDeque::new() })
+                }
+                _ => None,
+            };
+            match archive(node, life, &found, beside, process).await {
+                Ok(archive) => compared.archives.push(archive),
+                Err(Failed::Node(error)) => {
+                    compared.unread.push((node.id().clone(), error.to_string()));
+                    break;
+                }
+                Err(Failed::Other(error)) => return Err(error),
+            }
+        }
+    }
+    Ok(compared)
+}
+
+/// Why an archive was not compared.
+enum Failed {
+    Node(blobs::Error),
+    Other(anyhow::Error),
+}
+
+/// The lives of the journal that a node has something of, and the present one in any case.
+fn lives(names: &[SegmentName], present: Option<Incarnation>) -> Vec<Incarnation> {
+    let mut lives: Vec<Incarnation> = names.iter().map(|name| name.incarnation).chain(present).collect();
+    lives.sort_unstable();
+    lives.dedup();
+    lives
+}
+
+async fn archive(
+    node: &Node,
+    incarnation: Incarnation,
+    found: &Coverage,
+    mut beside: Option<Beside>,
+    process: &Process,
+) -> Result<Archive, Failed> {
+    let mut archive = Archive {
+        node: node.id().clone(),
+        incarnation,
+        segments: found.segments.len(),
+        last: found.last(),
+        chain: Sha256Digest::new([0; 32]),
+        differences: Vec::new(),
+        differing: 0,
+    };
+    for name in &found.segments {
+        process.shutdown.check().map_err(|cancelled| Failed::Other(cancelled.into()))?;
+        let segment = match node.segment(name).await.map_err(Failed::Node)? {
+            Ok(segment) => segment,
+            Err(bad) => {
+                archive.differs(bad.to_string());
+                // So that what follows is judged by itself.
+                if let Some(beside) = &mut beside {
+                    for n in name.first..=name.last.min(beside.head) {
+                        archive.chain = beside.event(n).await.map_err(Failed::Other)?.chain(archive.chain);
+                    }
+                }
+                continue;
+            }
+        };
+        archive.compare(&segment, beside.as_mut()).await.map_err(Failed::Other)?;
+    }
+    if let Some(first) = found.beyond.first() {
+        let missing = archive.last + 1;
+        archive.differs(format!("events {missing} to {} are in no segment, but later ones are", first.first - 1));
+    }
+    if let Some(Beside { head, .. }) = beside
+        && archive.last > head
+    {
+        let (lost, last) = (archive.last - head, archive.last);
+        archive.differs(format!(
+            "the archive goes up to event {last}, the journal ends with event {head}: {lost} events are lost there"
+        ));
+    }
+    Ok(archive)
+}
+
+// === impl Archive ===
+
+impl Archive {
+    fn differs(&mut self, sentence: String) {
+        self.differing += 1;
+        if self.differences.len() < SHOWN {
+            self.differences.push(sentence);
+        }
+    }
+
+    /// A segment beside the one before it, and beside the journal.
+    async fn compare(&mut self, segment: &Segment, beside: Option<&mut Beside>) -> anyhow::Result<()> {
+        let key = segment.name().key();
+        if segment.before() != self.chain {
+            self.differs(format!("the segment {key} does not follow from what is before it"));
+        }
+        if let Some(beside) = beside {
+            let head = beside.head;
+            for archived in segment.events().iter().take_while(|event| event.n <= head) {
+                let n = archived.n;
+                let there = beside.event(n).await?;
+                if there != *archived {
+                    self.differs(format!(
+                        "event {n} is {} in the archive ({key}), and {} in the journal",
+                        shown(archived),
+                        shown(&there)
+                    ));
+                }
+            }
+        }
+        self.chain = segment.chain();
+        Ok(())
+    }
+}
+
+/// An event as a sentence names it: two with the same id differ in their bytes.
+fn shown(event: &Recorded) -> String {
+    format!("{} ({}, SHA-256 {})", event.message_id, event.subject, Sha256Digest::of(&event.payload))
+}
+
+// === impl Beside ===
+
+impl Beside {
+    /// The event `n`; to be asked for in order.
+    async fn event(&mut self, n: u64) -> anyhow::Result<Recorded> {
+        if self.batch.is_empty() {
+            self.batch.extend(self.replay.next_batch(BATCH, PATIENCE).await?);
+        }
+        match self.batch.pop_front() {
+            Some(event) if event.n == n => Ok(event),
+            _ => bail!("cannot read the journal: event {n} did not come"),
+        }
+    }
+}
+
+// === impl Compared ===
+
+impl Compared {
+    /// Whether the journal and everything that was read of its archive are the same.
+    pub(super) fn is_equal(&self) -> bool {
+        self.journal.is_some() && self.archives.iter().all(|archive| archive.differing == 0)
+    }
+
+    /// Whether every node was read.
+    pub(super) fn is_whole(&self) -> bool {
+        self.unread.is_empty()
+    }
+}
