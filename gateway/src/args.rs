@@ -1,5 +1,8 @@
 //! The command line.
 
+use std::path::PathBuf;
+
+use proto::NodeId;
 use runtime::config::Options;
 use runtime::program::Arguments;
 
@@ -14,7 +17,7 @@ pub struct Args {
 }
 
 /// What the gateway is to do.
-#[derive(Clone, Copy, clap::Subcommand)]
+#[derive(Clone, clap::Subcommand)]
 pub enum Command {
     /// Serve until told to stop (what happens without a command, too)
     Run,
@@ -26,7 +29,7 @@ pub enum Command {
 }
 
 /// What is to be done with the journal.
-#[derive(Clone, Copy, clap::Subcommand)]
+#[derive(Clone, clap::Subcommand)]
 pub enum Journal {
     /// Compare the journal with the archive on every node, event by event
     ///
@@ -39,6 +42,36 @@ pub enum Journal {
         #[arg(long)]
         json: bool,
     },
+    /// Make a journal that was lost, in part or whole, again from what nodes, catalog and the journal itself have left
+    ///
+    /// Stop all services first. Everything that is left goes into a file, then the stream is replaced by one that is made
+    /// from the file, as a new life of the journal: events keep their ids, and their sequences up to the last one that was
+    /// not lost. Start the services afterwards; the catalog is made anew with `projector rebuild --switch`.
+    ///
+    /// Exit code: 0 restored, or nothing was lost; 2 could not be done.
+    #[command(verbatim_doc_comment)]
+    Restore(Restore),
+}
+
+/// The flags of `journal restore`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Restore {
+    /// Only say what would come of it
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The file to write; one that is there is what an earlier attempt wrote, and is restored from
+    /// [default: highwater-journal-<incarnation>.jsonl]
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Do without this node, which cannot be read
+    #[arg(long, value_name = "NODE")]
+    pub without: Vec<NodeId>,
+    /// Do without the catalog, which cannot be read or is wrong
+    #[arg(long)]
+    pub without_catalog: bool,
+    /// Report as one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
 }
 
 // === impl Args ===
@@ -46,7 +79,7 @@ pub enum Journal {
 impl Args {
     /// The command, given or meant.
     pub fn command(&self) -> Command {
-        self.command.unwrap_or(Command::Run)
+        self.command.clone().unwrap_or(Command::Run)
     }
 }
 
@@ -56,6 +89,9 @@ impl Arguments for Args {
     }
 
     fn json(&self) -> bool {
-        matches!(self.command, Some(Command::Journal(Journal::Verify { json: true })))
+        match &self.command {
+            Some(Command::Journal(Journal::Verify { json } | Journal::Restore(Restore { json, .. }))) => *json,
+            None | Some(Command::Run | Command::Init) => false,
+        }
     }
 }

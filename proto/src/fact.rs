@@ -6,6 +6,7 @@
 mod blob;
 mod file;
 mod folder;
+mod journal;
 mod node;
 mod retention;
 mod space;
@@ -16,6 +17,7 @@ pub use file::{
     VersionRestored,
 };
 pub use folder::{FolderCreated, FolderDeleted};
+pub use journal::JournalRestored;
 pub use node::{
     NodeJoined, NodeRetired, NodeWiped, PlacementChanged, ReplicaLost, ReplicaStored, ReplicationParked,
     ReplicationRedriven, StoredReplica, WantedCopy,
@@ -133,6 +135,8 @@ facts! {
     ReplicaLost = "highwater.replica.lost.v1", "replica_lost";
     /// Copies were asked for again.
     ReplicationRedriven = "highwater.replication.redriven.v1", "replication_redriven";
+    /// The journal was lost, in part or whole, and made again from what was left of it.
+    JournalRestored = "highwater.journal.restored.v1", "journal_restored";
 }
 
 // === impl Kind ===
@@ -194,6 +198,7 @@ impl Fact {
             Self::NodeRetired(retired) => retired.node.to_string(),
             Self::ReplicaLost(lost) => lost.node.to_string(),
             Self::ReplicationRedriven(redriven) => redriven.node.to_string(),
+            Self::JournalRestored(_) => "journal".to_owned(),
         }
     }
 
@@ -223,7 +228,8 @@ impl Fact {
             | Self::NodeRetired(_)
             | Self::PlacementChanged(_)
             | Self::ReplicaLost(_)
-            | Self::ReplicationRedriven(_) => None,
+            | Self::ReplicationRedriven(_)
+            | Self::JournalRestored(_) => None,
         }
     }
 
@@ -253,7 +259,8 @@ impl Fact {
             | Self::NodeRetired(_)
             | Self::PlacementChanged(_)
             | Self::ReplicaLost(_)
-            | Self::ReplicationRedriven(_) => None,
+            | Self::ReplicationRedriven(_)
+            | Self::JournalRestored(_) => None,
         }
     }
 
@@ -283,7 +290,8 @@ impl Fact {
             | Self::NodeRetired(_)
             | Self::PlacementChanged(_)
             | Self::ReplicaLost(_)
-            | Self::ReplicationRedriven(_) => None,
+            | Self::ReplicationRedriven(_)
+            | Self::JournalRestored(_) => None,
         }
     }
 }

@@ -66,7 +66,8 @@ impl Fingerprint {
             | Fact::NodeRetired(_)
             | Fact::PlacementChanged(_)
             | Fact::ReplicaLost(_)
-            | Fact::ReplicationRedriven(_) => return None,
+            | Fact::ReplicationRedriven(_)
+            | Fact::JournalRestored(_) => return None,
         };
         Some(Self::of_fields(&fields))
     }

@@ -23,10 +23,10 @@ pub use digest::{Sha256Digest, SliceDigests};
 pub use event::{DecodeError, Event, RULES, SPEC_VERSION};
 pub use fact::{
     BlobCondemned, BlobErased, BlobErasureOrdered, ErasedBlob, Fact, FileCopied, FileDeleted, FileMoved, FileUndeleted,
-    FileUploaded, FolderCreated, FolderDeleted, Item, Kind, LARGE_BLOB_BYTES, NodeJoined, NodeRetired, NodeWiped,
-    OnConflict, Orphan, PlacementChanged, PruneReason, PrunedVersion, ReplicaLost, ReplicaStored, ReplicationParked,
-    ReplicationRedriven, RetentionSet, SLICE_BYTES, SpaceCreated, SpaceDeleted, SpaceRenamed, StoredReplica, Trash,
-    VersionRestored, VersionsPruned, WantedCopy,
+    FileUploaded, FolderCreated, FolderDeleted, Item, JournalRestored, Kind, LARGE_BLOB_BYTES, NodeJoined, NodeRetired,
+    NodeWiped, OnConflict, Orphan, PlacementChanged, PruneReason, PrunedVersion, ReplicaLost, ReplicaStored,
+    ReplicationParked, ReplicationRedriven, RetentionSet, SLICE_BYTES, SpaceCreated, SpaceDeleted, SpaceRenamed,
+    StoredReplica, Trash, VersionRestored, VersionsPruned, WantedCopy,
 };
 pub use fingerprint::Fingerprint;
 pub use ids::{BlobId, ClusterId, EventId, FileId, FolderId, Incarnation, MarkerId, SpaceId, VersionId};

@@ -107,7 +107,8 @@ impl Asked {
             | Fact::ReplicaStored(_)
             | Fact::ReplicationParked(_)
             | Fact::NodeRetired(_)
-            | Fact::PlacementChanged(_) => Self::Nothing("this kind of event asks nothing of a node"),
+            | Fact::PlacementChanged(_)
+            | Fact::JournalRestored(_) => Self::Nothing("this kind of event asks nothing of a node"),
         }
     }
 }

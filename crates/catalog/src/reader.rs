@@ -8,6 +8,7 @@ mod folder;
 mod list;
 mod ops;
 mod past;
+mod raw;
 mod retention;
 mod spaces;
 mod status;

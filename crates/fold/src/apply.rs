@@ -105,7 +105,8 @@ pub fn ends_batch(event: &Event) -> bool {
         | Fact::ReplicaStored(_)
         | Fact::ReplicationParked(_)
         | Fact::ReplicaLost(_)
-        | Fact::ReplicationRedriven(_) => false,
+        | Fact::ReplicationRedriven(_)
+        | Fact::JournalRestored(_) => false,
     }
 }
 
@@ -135,6 +136,8 @@ fn decide(view: &mut View, n: u64, event: &Event) -> Result<Decision, Stop> {
         Fact::NodeRetired(retired) => node_retired::decide(view, n, retired),
         Fact::ReplicaLost(lost) => replica_lost::decide(view, n, lost),
         Fact::ReplicationRedriven(redriven) => replication_redriven::decide(view, n, redriven),
+        // It tells something of sequences, and changes no row.
+        Fact::JournalRestored(_) => Ok(Decision::default()),
     }
 }
 

@@ -69,7 +69,8 @@ pub fn keys(event: &Event) -> Vec<Key> {
         | Fact::NodeRetired(_)
         | Fact::PlacementChanged(_)
         | Fact::FolderCreated(_)
-        | Fact::RetentionSet(_) => {}
+        | Fact::RetentionSet(_)
+        | Fact::JournalRestored(_) => {}
         Fact::SpaceCreated(created) => keys.push(Key::SpaceName(created.name.clone())),
         Fact::SpaceRenamed(renamed) => keys.push(Key::SpaceName(renamed.name.clone())),
         Fact::SpaceDeleted(deleted) => keys.push(Key::Folder(deleted.space_id.root())),

@@ -41,6 +41,7 @@ mod kv;
 mod lease;
 mod markers;
 mod refills;
+mod restore;
 
 pub use archived::Archived;
 pub use config::{CONFIG_DEFAULT, Config, DUPLICATE_WINDOW, MAX_EVENT_BYTES};
@@ -55,5 +56,6 @@ pub use names::{ConsumerName, Lane, SUBJECTS, consumer_name};
 pub use publish::Published;
 pub use refills::{Refill, Saved};
 pub use replay::Replay;
+pub use restore::{Restoring, restore};
 pub use slots::{Paused, Slot, Slots};
 pub use work::{Delivery, Ended, Work};

@@ -225,6 +225,16 @@ impl Link {
         Ok((recorded, delivered))
     }
 
+    /// Sends a message to whatever stream takes it; what is returned waits for the acknowledgement.
+    pub(crate) async fn send(
+        &self,
+        subject: String,
+        headers: async_nats::HeaderMap,
+        payload: bytes::Bytes,
+    ) -> Result<jetstream::context::PublishAckFuture, String> {
+        self.context.publish_with_headers(subject, headers, payload).await.map_err(|error| with_sources(&error))
+    }
+
     /// Waits until what was sent has left this process, but not for a server that is gone.
     pub(crate) async fn flush(&self) -> Result<(), Error> {
         let what = "send what is left";

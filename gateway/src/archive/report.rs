@@ -5,7 +5,9 @@ use std::io::Write as _;
 use anyhow::Context as _;
 use serde::Serialize;
 
+use super::restore::Restored;
 use super::verify::{Archive, Compared};
+use crate::args::Restore;
 
 #[derive(Serialize)]
 struct VerifyReport<'a> {
@@ -34,9 +36,73 @@ struct UnreadReport<'a> {
 }
 
 /// Prints what `verify` found.
-pub(super) fn print(compared: &Compared, json: bool) -> anyhow::Result<()> {
+pub(super) fn compared(compared: &Compared, json: bool) -> anyhow::Result<()> {
     let text = if json { line(compared)? } else { words(compared) };
     std::io::stdout().write_all(text.as_bytes()).context("write to standard output")
+}
+
+#[derive(Serialize)]
+struct RestoreReport<'a> {
+    old_incarnation: String,
+    /// None when nothing was lost.
+    incarnation: Option<String>,
+    dry_run: bool,
+    last_common: u64,
+    archived: u64,
+    survived: u64,
+    moved: u64,
+    problems: &'a [String],
+    file: Option<&'a std::path::Path>,
+}
+
+/// Prints what `restore` did.
+pub(super) fn restored(restored: &Restored, flags: &Restore) -> anyhow::Result<()> {
+    let text = if flags.json { restored_line(restored, flags)? } else { restored_words(restored, flags) };
+    std::io::stdout().write_all(text.as_bytes()).context("write to standard output")
+}
+
+fn restored_line(restored: &Restored, flags: &Restore) -> anyhow::Result<String> {
+    let report = RestoreReport {
+        old_incarnation: restored.old.uuid().simple().to_string(),
+        incarnation: restored.new.map(|new| new.uuid().simple().to_string()),
+        dry_run: flags.dry_run,
+        last_common: restored.last_common,
+        archived: restored.archived,
+        survived: restored.survived,
+        moved: restored.moved,
+        problems: &restored.problems,
+        file: restored.file.as_deref(),
+    };
+    Ok(serde_json::to_string(&report)? + "\n")
+}
+
+fn restored_words(restored: &Restored, flags: &Restore) -> String {
+    let Restored { last_common, archived, survived, moved, .. } = restored;
+    let old = restored.old.uuid().simple();
+    let mut lines: Vec<String> = restored.problems.iter().map(|problem| format!("not used: {problem}")).collect();
+    lines.push(format!(
+        "the journal {old}: events 1 to {archived} are on the nodes, 1 to {last_common} with what the catalog has, 1 to \
+         {survived} in the journal that is there"
+    ));
+    let Some(new) = restored.new.map(|new| new.uuid().simple()) else {
+        lines.push("nothing is lost, and nothing was changed".to_owned());
+        return lines.join("\n") + "\n";
+    };
+    let verb = if flags.dry_run { "would be" } else { "was" };
+    lines.push(format!("it {verb} restored up to event {last_common} as it was"));
+    if *moved > 0 {
+        lines.push(format!("{moved} events that only the journal had {verb} put after that"));
+    }
+    if flags.dry_run {
+        lines.push("nothing was changed".to_owned());
+        return lines.join("\n") + "\n";
+    }
+    lines.push(format!("it is the journal {new} from now on"));
+    if let Some(file) = &restored.file {
+        lines.push(format!("everything in it is in {} as well, until you delete that", file.display()));
+    }
+    lines.push("next: `projector rebuild --switch`, then start the services".to_owned());
+    lines.join("\n") + "\n"
 }
 
 fn line(compared: &Compared) -> anyhow::Result<String> {

@@ -1,20 +1,15 @@
 //! `gateway journal verify`: the journal beside its archive, event by event, on every node.
 
-use std::time::Duration;
-
 use anyhow::bail;
 use blobs::archive::{Coverage, Segment, SegmentName};
 use blobs::{Node, Nodes};
-use journal::{Journal, Replay};
+use journal::Journal;
 use proto::{Incarnation, NodeId, Recorded, Sha256Digest};
 use runtime::program::Process;
 
+use super::left::Surviving;
 use crate::config::Config;
 
-/// Events taken from the journal at once.
-const BATCH: usize = 1000;
-/// How long one batch may take: the journal is there, or this is in vain.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// So many differences are told of each node; the others are counted.
 const SHOWN: usize = 20;
 
@@ -48,11 +43,9 @@ pub(super) struct Archive {
 
 /// The journal, read beside an archive.
 struct Beside {
-    replay: Replay,
+    events: Surviving,
     /// The last event there is.
     head: u64,
-    /// Read, and not compared yet.
-    batch: std::collections::VecDeque<Recorded>,
 }
 
 /// Compares; waits for NATS, but neither for a stream that is missing nor for nodes that do not answer.
@@ -79,7 +72,7 @@ pub(super) async fn run(config: &Config, process: &Process) -> anyhow::Result<Co
             let beside = match (&journal, head) {
                 (Some(journal), Some((incarnation, head))) if incarnation == life => {
                     let to = head.min(found.last());
-                    Some(Beside { replay: journal.replay(1, Some(to)), head, batch: std::collections::VecDeque::new() })
+                    Some(Beside { events: Surviving::new(journal.replay(1, Some(to))), head })
                 }
                 _ => None,
             };
@@ -203,10 +196,7 @@ fn shown(event: &Recorded) -> String {
 impl Beside {
     /// The event `n`; to be asked for in order.
     async fn event(&mut self, n: u64) -> anyhow::Result<Recorded> {
-        if self.batch.is_empty() {
-            self.batch.extend(self.replay.next_batch(BATCH, PATIENCE).await?);
-        }
-        match self.batch.pop_front() {
+        match self.events.next().await? {
             Some(event) if event.n == n => Ok(event),
             _ => bail!("cannot read the journal: event {n} did not come"),
         }

@@ -10,7 +10,7 @@ use super::said;
 use crate::s3;
 
 /// Segments have a few events, and all goes fast.
-fn archiving(builder: Builder) -> Builder {
+pub(super) fn archiving(builder: Builder) -> Builder {
     let replicator = [
         ("REPLICATOR__ARCHIVE_INTERVAL", "100ms"),
         ("REPLICATOR__ARCHIVE_WITHIN", "50ms"),
@@ -30,17 +30,20 @@ fn archiving(builder: Builder) -> Builder {
 }
 
 /// What `gateway journal verify` ends with and says.
-async fn verify(cluster: &Cluster) -> anyhow::Result<(i32, Value)> {
+pub(super) async fn verify(cluster: &Cluster) -> anyhow::Result<(i32, Value)> {
     let output = cluster.output("gateway", &["journal", "verify", "--json"]).await?;
     let code = output.status.code().context("no exit code")?;
     let report = serde_json::from_slice(&output.stdout).with_context(|| said(&output))?;
     Ok((code, report))
 }
 
-/// The archive of a node.
+/// A node's archive of the journal that there is; when there is none, of any.
 fn of<'a>(report: &'a Value, node: &str) -> anyhow::Result<&'a Value> {
+    let present = report["sequence"].as_str().and_then(|text| text.split_once('-')).map(|(life, _)| life);
+    let is_meant = |archive: &Value| present.is_none_or(|life| archive["incarnation"] == life);
     let archives = report["archives"].as_array().context("no archives")?;
-    archives.iter().find(|archive| archive["node"] == node).with_context(|| format!("no {node} in {report}"))
+    let found = archives.iter().find(|archive| archive["node"] == node && is_meant(archive));
+    found.with_context(|| format!("no {node} in {report}"))
 }
 
 /// What is said to differ on a node, in one text.
@@ -56,7 +59,7 @@ async fn head(cluster: &Cluster) -> anyhow::Result<u64> {
 }
 
 /// Waits until these nodes have the whole journal, and answers the report.
-async fn archived(cluster: &Cluster, nodes: &[&str]) -> Value {
+pub(super) async fn archived(cluster: &Cluster, nodes: &[&str]) -> Value {
     eventually("the journal is archived", async || {
         let head = head(cluster).await?;
         let (code, report) = verify(cluster).await?;
@@ -80,7 +83,7 @@ async fn overwrite(cluster: &Cluster, node: &str, key: &str, bytes: Vec<u8>) -> 
     Ok(())
 }
 
-const NODES: [&str; 3] = ["node-a", "node-b", "node-c"];
+pub(super) const NODES: [&str; 3] = ["node-a", "node-b", "node-c"];
 
 #[test]
 fn every_node_has_the_whole_journal_and_gets_it_again_when_it_is_lost_there() {

@@ -76,7 +76,7 @@ async fn upload(cluster: &Cluster, names: &[&str]) -> anyhow::Result<u64> {
 }
 
 /// Events that nobody of ours wrote, until there are so many in the journal.
-async fn overwrite(cluster: &Cluster, until: u64) -> anyhow::Result<()> {
+pub(super) async fn overwrite(cluster: &Cluster, until: u64) -> anyhow::Result<()> {
     let jetstream = jetstream(cluster).await?;
     loop {
         let mut headers = HeaderMap::new();

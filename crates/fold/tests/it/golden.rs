@@ -14,9 +14,9 @@ use fold::rows::PlacementRow;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use proto::{
-    BlobCondemned, BlobErased, BlobErasureOrdered, ErasedBlob, Fact, FileCopied, FileMoved, FileUploaded, NodeId,
-    NodeRetired, NodeRule, NodeWiped, OnConflict, Orphan, Placement, PlacementChanged, Recorded, ReplicaLost,
-    ReplicaStored, ReplicationRedriven, Sha256Digest, StoredReplica, Trash, VersionId,
+    BlobCondemned, BlobErased, BlobErasureOrdered, ErasedBlob, Fact, FileCopied, FileMoved, FileUploaded, Incarnation,
+    JournalRestored, NodeId, NodeRetired, NodeRule, NodeWiped, OnConflict, Orphan, Placement, PlacementChanged,
+    Recorded, ReplicaLost, ReplicaStored, ReplicationRedriven, Sha256Digest, StoredReplica, Trash, VersionId,
 };
 use uuid::Uuid;
 
@@ -262,6 +262,21 @@ fn refuse_nodes(world: &mut World) {
     }
     world.when(retired("node-b")).rejected("last_node");
     world.uploaded("e");
+}
+
+/// Events that only the surviving journal had come after those that both had, and after the note that says so.
+#[test]
+fn a_restored_journal() {
+    check("restored_journal", || {
+        let mut world = World::with(&["a", "b"]);
+        let last_common = world.last_seq();
+        let old_incarnation = Incarnation::new(Uuid::from_u128(7));
+        world.when(Fact::JournalRestored(JournalRestored { old_incarnation, last_common })).applied();
+        world.uploaded("c");
+        let again = world.last_seq();
+        world.when(Fact::JournalRestored(JournalRestored { old_incarnation, last_common: again })).applied();
+        world
+    });
 }
 
 #[test]

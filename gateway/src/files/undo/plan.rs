@@ -128,7 +128,8 @@ impl Plan<'_> {
             | Fact::NodeRetired(_)
             | Fact::PlacementChanged(_)
             | Fact::ReplicaLost(_)
-            | Fact::ReplicationRedriven(_) => Ok(not("it is no user's change")),
+            | Fact::ReplicationRedriven(_)
+            | Fact::JournalRestored(_) => Ok(not("it is no user's change")),
         }
     }
 

@@ -1,0 +1,398 @@
+//! `gateway journal restore`: the journal once more, from what nodes, catalog and the journal itself have left.
+//!
+//! First everything goes into a file, then the stream is made from that: a restoring that was cut short is begun again with
+//! the file, however little is left elsewhere by then.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use blobs::Nodes;
+use blobs::archive::Coverage;
+use catalog::{Checkpoint, Reader};
+use journal::{Identity, Journal, Plan};
+use proto::{
+    Actor, ClusterId, Event, EventId, Fact, Incarnation, JournalRestored, Recorded, Sha256Digest, SliceReader,
+    SliceWriter,
+};
+use runtime::program::Process;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::left::{Archive, OnNode, Surviving, Tail, look};
+use crate::args::Restore;
+use crate::config::Config;
+use crate::files::SOURCE;
+
+/// How often it is said how far it is.
+const SAY_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Restored {
+    pub(super) old: Incarnation,
+    /// The journal that was made, or would be; `None` when nothing is lost.
+    pub(super) new: Option<Incarnation>,
+    /// Up to this event it is as it was.
+    pub(super) last_common: u64,
+    /// The last event that a node had.
+    pub(super) archived: u64,
+    /// The last event that the journal itself had as it was.
+    pub(super) survived: u64,
+    /// Events that only the journal had, and that were put at the end.
+    pub(super) moved: u64,
+    /// What of the archive could not be used, and why.
+    pub(super) problems: Vec<String>,
+    /// The file that has everything; `None` when none was written.
+    pub(super) file: Option<PathBuf>,
+}
+
+/// What is left, and where.
+struct Left<'a> {
+    on_nodes: &'a [OnNode],
+    /// The journal that is to be restored.
+    old: Incarnation,
+    cluster: ClusterId,
+    journal: Option<&'a Journal>,
+    catalog: Option<(&'a Reader, Checkpoint)>,
+}
+
+pub(super) async fn run(config: &Config, process: &Process, flags: &Restore) -> anyhow::Result<Restored> {
+    let nodes = Nodes::open(&config.nodes, config.blobs.clone(), None, &process.tasks, process.clock.clone()).await?;
+    let on_nodes = look(&nodes, &flags.without).await?;
+    let cluster = cluster(&on_nodes)?;
+    if let Some(file) = flags.file.as_deref().filter(|file| file.exists()) {
+        return go_on(config, process, cluster, file).await;
+    }
+    let journal = Journal::open_if_there(&config.nats, &process.shutdown, &process.tasks).await.context(
+        "the journal that is there cannot be read; if restoring was cut short, go on with --file and the file that it wrote",
+    )?;
+    let reader = (!flags.without_catalog).then(|| Reader::open(&config.database, &process.tasks));
+    let catalog = match &reader {
+        Some(reader) => Some((reader, checkpoint(reader, config).await?)),
+        None => None,
+    };
+    if let Some(journal) = &journal {
+        if journal.identity().cluster != cluster {
+            bail!(
+                "the journal that is there belongs to the cluster {}, the nodes to {cluster}",
+                journal.identity().cluster
+            );
+        }
+        nobody_works(journal).await?;
+    }
+    let old = which(&on_nodes, journal.as_ref(), catalog.as_ref().map(|(_, at)| at))?;
+    let left = Left { on_nodes: &on_nodes, old, cluster, journal: journal.as_ref(), catalog };
+    let file = flags.file.clone().unwrap_or_else(|| format!("highwater-journal-{}.jsonl", old.uuid().simple()).into());
+    if file.exists() {
+        bail!("{} is there already: go on with it by --file, or move it away", file.display());
+    }
+    let mut restored = if flags.dry_run {
+        left.collect(std::io::sink(), process).await?.0
+    } else {
+        let partial = file.with_extension("partial");
+        let out = File::create(&partial).with_context(|| format!("write {}", partial.display()))?;
+        let (restored, out) = left.collect(BufWriter::new(out), process).await?;
+        if restored.new.is_none() {
+            std::fs::remove_file(&partial)?;
+        } else {
+            out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
+            std::fs::rename(&partial, &file)?;
+        }
+        restored
+    };
+    drop(journal);
+    if let (Some(_), false) = (restored.new, flags.dry_run) {
+        make(config, process, cluster, &file).await?;
+        restored.file = Some(file);
+    }
+    Ok(restored)
+}
+
+/// The cluster that the nodes belong to.
+fn cluster(on_nodes: &[OnNode]) -> anyhow::Result<ClusterId> {
+    let mut clusters = on_nodes.iter().filter_map(|on| on.marker.as_ref()).map(|marker| marker.cluster_id);
+    let Some(first) = clusters.next() else {
+        bail!("no node carries a marker, so none has ever been part of a cluster: `gateway init` begins a new one");
+    };
+    if let Some(other) = clusters.find(|other| *other != first) {
+        bail!("the nodes belong to different clusters, {first} and {other}");
+    }
+    Ok(first)
+}
+
+/// The catalog's checkpoint, if there is a catalog.
+async fn checkpoint(reader: &Reader, config: &Config) -> anyhow::Result<Checkpoint> {
+    let mut checkpoints = reader.checkpoints();
+    let first = async {
+        match checkpoints.now() {
+            Some(checkpoint) => Some(checkpoint),
+            None => checkpoints.next().await,
+        }
+    };
+    match tokio::time::timeout(config.watch.timeout, first).await {
+        Ok(Some(checkpoint)) => Ok(checkpoint),
+        Ok(None) | Err(_) => bail!(
+            "the catalog cannot be read; start its Postgres, or give up what only it may have with --without-catalog"
+        ),
+    }
+}
+
+/// Services that run would write between what is restored.
+async fn nobody_works(journal: &Journal) -> anyhow::Result<()> {
+    let held = match journal.bucket(journal::BucketName::Leases).await {
+        Ok(bucket) => bucket.keys().await?,
+        Err(journal::Error::Missing { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    if held.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "somebody has the duties {}: stop all services; those that were killed are forgotten within a minute",
+        held.join(", ")
+    );
+}
+
+/// Which journal is to be restored: the catalog's, else the one of which the nodes have most.
+fn which(on_nodes: &[OnNode], journal: Option<&Journal>, catalog: Option<&Checkpoint>) -> anyhow::Result<Incarnation> {
+    let mut lives: Vec<Incarnation> =
+        on_nodes.iter().flat_map(|on| on.segments.iter().map(|name| name.incarnation)).collect();
+    lives.sort_unstable();
+    lives.dedup();
+    let covered = |life: Incarnation| {
+        let of = |on: &OnNode| Coverage::of(on.segments.iter().copied().filter(|name| name.incarnation == life)).last();
+        on_nodes.iter().map(of).max().unwrap_or(0)
+    };
+    let longest = lives.into_iter().max_by_key(|life| covered(*life));
+    let known = catalog.map(|at| at.incarnation).or(longest).or(journal.map(|journal| journal.identity().incarnation));
+    known.context("nothing is left of the journal: no node has a segment of it, and there is no catalog")
+}
+
+impl Left<'_> {
+    /// Writes everything into `out`, as a slice of the new journal.
+    async fn collect<W: Write>(&self, out: W, process: &Process) -> anyhow::Result<(Restored, W)> {
+        let new = Incarnation::new(process.ids.v4());
+        let mut slice = SliceWriter::begin(out, new, 1, None)?;
+        let mut survivors = match self.journal {
+            Some(journal) => Some(Surviving::new(journal.replay(1, Some(journal.head().await?.n)))),
+            None => None,
+        };
+        let mut archive = Archive::new(self.on_nodes, self.old);
+        let mut beside = Beside { same: true, survived: 0, next: None };
+        // The ids of events that the journal may have at another place.
+        let mut elsewhere = HashSet::new();
+        let (mut at, mut chain) = (0, Sha256Digest::new([0; 32]));
+        let mut progress = Progress::new("collected");
+        let mut folded = None;
+        let mut archived = 0;
+        let mut tail = None;
+        loop {
+            process.shutdown.check()?;
+            let next = match &mut tail {
+                None => match archive.next().await? {
+                    Some(event) => Some(event),
+                    None => {
+                        archived = at;
+                        let catalog =
+                            self.catalog.as_ref().filter(|(_, checkpoint)| checkpoint.incarnation == self.old);
+                        let begun = catalog.map(|(reader, checkpoint)| Tail::new(reader, checkpoint, at));
+                        match tail.insert(begun) {
+                            Some(tail) => tail.next().await?,
+                            None => None,
+                        }
+                    }
+                },
+                Some(Some(tail)) => tail.next().await?,
+                Some(None) => None,
+            };
+            let Some(event) = next else { break };
+            beside.compare(&event, survivors.as_mut()).await?;
+            if !beside.same {
+                elsewhere.insert(event.message_id.clone());
+            }
+            (at, chain) = (event.n, event.chain(chain));
+            if self.catalog.as_ref().is_some_and(|(_, checkpoint)| checkpoint.n == at) {
+                folded = Some(chain);
+            }
+            slice.add(&event)?;
+            progress.at(at);
+        }
+        self.agrees(folded, at)?;
+        let last_common = at;
+        let mut restored = Restored {
+            old: self.old,
+            new: Some(new),
+            last_common,
+            archived,
+            survived: beside.survived,
+            moved: 0,
+            problems: archive.problems,
+            file: None,
+        };
+        // What the journal has after that is no loss.
+        let is_whole = beside.same && self.journal.is_some_and(|journal| journal.identity().incarnation == self.old);
+        if is_whole && (beside.survived == at) {
+            restored.new = None;
+            return Ok((restored, slice.end()?));
+        }
+        at += 1;
+        slice.add(&self.note(new, last_common, at, process))?;
+        if let Some(survivors) = &mut survivors {
+            let mut next = beside.next.take();
+            if next.is_none() {
+                next = survivors.next().await?;
+            }
+            while let Some(event) = next {
+                if !elsewhere.contains(&event.message_id) && !is_note(&event) {
+                    at += 1;
+                    restored.moved += 1;
+                    slice.add(&Recorded { n: at, ..event })?;
+                }
+                next = survivors.next().await?;
+            }
+        }
+        Ok((restored, slice.end()?))
+    }
+
+    /// A catalog of another history would be wrong for ever after what comes of this.
+    fn agrees(&self, folded: Option<Sha256Digest>, at: u64) -> anyhow::Result<()> {
+        let Some((_, checkpoint)) = self.catalog.as_ref().filter(|(_, checkpoint)| checkpoint.incarnation == self.old)
+        else {
+            return Ok(());
+        };
+        match folded {
+            Some(chain) if chain != checkpoint.chain => bail!(
+                "the catalog is not what the archive says up to event {}: one of them is wrong. Compare the archive with \
+                 `gateway journal verify`; without the catalog: --without-catalog",
+                checkpoint.n
+            ),
+            None if checkpoint.n > 0 && at < checkpoint.n => bail!(
+                "event {} cannot be decoded, and only the catalog has it: it does not know how it was published. Without \
+                 this event and those after it: --without-catalog",
+                at + 1
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// The event that tells of the restoring.
+    fn note(&self, new: Incarnation, last_common: u64, n: u64, process: &Process) -> Recorded {
+        let fact = Fact::JournalRestored(JournalRestored { old_incarnation: self.old, last_common });
+        let event = Event {
+            id: EventId::new(Uuid::new_v5(&new.uuid(), b"journal_restored")),
+            source: SOURCE.to_owned(),
+            time: process.clock.now(),
+            actor: Actor::system(),
+            request_id: None,
+            fingerprint: None,
+            rules: fact.rules(),
+            fact,
+        };
+        let (subject, message_id) = (event.fact.subject(), event.id.to_string());
+        Recorded { n, subject, message_id, payload: event.encode().into() }
+    }
+}
+
+/// Tells of a restoring that did not come to its end, or of another life.
+fn is_note(event: &Recorded) -> bool {
+    event.decode().is_ok_and(|event| matches!(event.fact, Fact::JournalRestored(_)))
+}
+
+/// The journal that is there, beside what is left elsewhere.
+struct Beside {
+    /// Whether both are the same so far.
+    same: bool,
+    /// The last event of which that is known.
+    survived: u64,
+    /// The first event of the journal that is another one.
+    next: Option<Recorded>,
+}
+
+impl Beside {
+    async fn compare(&mut self, event: &Recorded, survivors: Option<&mut Surviving>) -> anyhow::Result<()> {
+        if !self.same {
+            return Ok(());
+        }
+        let there = match survivors {
+            Some(survivors) => survivors.next().await?,
+            None => None,
+        };
+        if there.as_ref() == Some(event) {
+            self.survived = event.n;
+        } else {
+            (self.same, self.next) = (false, there);
+        }
+        Ok(())
+    }
+}
+
+/// Makes the journal from a file that was written before.
+async fn go_on(config: &Config, process: &Process, cluster: ClusterId, file: &Path) -> anyhow::Result<Restored> {
+    let mut slice = open(file)?;
+    let new = slice.incarnation();
+    let mut note = None;
+    let mut last = 0;
+    while let Some(event) = slice.next_event()? {
+        last = event.n;
+        if let Ok(Event { fact: Fact::JournalRestored(restored), .. }) = event.decode() {
+            note = Some(restored);
+        }
+    }
+    let Some(note) = note else { bail!("{} was not written by `gateway journal restore`", file.display()) };
+    make(config, process, cluster, file).await?;
+    Ok(Restored {
+        old: note.old_incarnation,
+        new: Some(new),
+        last_common: note.last_common,
+        archived: note.last_common,
+        survived: 0,
+        moved: last - note.last_common - 1,
+        problems: Vec::new(),
+        file: Some(file.to_owned()),
+    })
+}
+
+fn open(file: &Path) -> anyhow::Result<SliceReader<BufReader<File>>> {
+    let opened = File::open(file).with_context(|| format!("read {}", file.display()))?;
+    Ok(SliceReader::begin(BufReader::new(opened))?)
+}
+
+/// Makes the stream from the file, and what belongs to it.
+async fn make(config: &Config, process: &Process, cluster: ClusterId, file: &Path) -> anyhow::Result<()> {
+    let mut slice = open(file)?;
+    let identity = Identity { incarnation: slice.incarnation(), cluster };
+    let mut restoring = journal::restore(&config.nats, identity, &process.shutdown).await?;
+    let mut progress = Progress::new("restored");
+    while let Some(event) = slice.next_event()? {
+        process.shutdown.check()?;
+        restoring.add(&event).await?;
+        progress.at(event.n);
+    }
+    restoring.end().await?;
+    let ids: Vec<_> = config.nodes.iter().map(|node| node.id.clone()).collect();
+    let plan = Plan { nodes: &ids, marked: &ids, ids: &process.ids };
+    journal::init(&config.nats, plan, &process.shutdown).await?;
+    Ok(())
+}
+
+/// Says how far long work is.
+struct Progress {
+    what: &'static str,
+    said: Instant,
+}
+
+impl Progress {
+    fn new(what: &'static str) -> Self {
+        Self { what, said: Instant::now() }
+    }
+
+    fn at(&mut self, n: u64) {
+        if self.said.elapsed() >= SAY_EVERY {
+            self.said = Instant::now();
+            tracing::info!(seq = n, "{} {n} events", self.what);
+        }
+    }
+}
