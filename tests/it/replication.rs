@@ -6,6 +6,7 @@ mod disk;
 mod explain;
 mod faults;
 mod lag;
+mod large;
 mod lines;
 mod lost;
 mod origins;
