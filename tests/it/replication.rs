@@ -17,5 +17,6 @@ mod refill;
 mod retire;
 mod scale;
 mod single;
+mod weights;
 mod wipe;
 mod world;
