@@ -16,6 +16,7 @@ mod reads;
 mod refill;
 mod retire;
 mod scale;
+mod scrub;
 mod single;
 mod weights;
 mod wipe;
