@@ -50,8 +50,8 @@ fn a_large_copy_that_is_stuck_holds_up_no_small_one() {
     run(one_each, async |cluster| {
         let links = Link::to_nodes(cluster, "replicator").await?;
         let origin = cluster.client().await?.put("large", Content::new(1, LARGE_BLOB_BYTES)).await?.node;
-        let lines = cluster.stack.nodes().iter().zip(&links);
-        let (source, targets): (Vec<_>, Vec<_>) = lines.partition(|(node, _)| node.id == origin);
+        let (source, targets): (Vec<_>, Vec<_>) =
+            cluster.stack.nodes().iter().zip(&links).partition(|(node, _)| node.id == origin);
         let (_, source) = source[0];
 
         // The source's line: what the others took is copied between them.

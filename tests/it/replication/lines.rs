@@ -187,6 +187,33 @@ fn a_gateway_whose_line_to_the_catalog_is_bad() {
 }
 
 #[test]
+fn a_gateway_whose_reading_connection_to_the_catalog_is_dead() {
+    // The connections that the gateway makes first tell it of news, and live on: only reads meet the one that is dead.
+    const WATCHING: u64 = 2;
+    let one = |b: Builder| bounded(b).env("gateway", "HIGHWATER_DATABASE__MAX_CONNECTIONS", "1");
+    run(one, async |cluster| {
+        let line = Link::to_postgres(cluster, "gateway").await?;
+        cluster.stack.restart("gateway").await?;
+        let mut client = cluster.client().await?;
+        let known = Content::new(1, SIZE);
+        client.put("known", known).await?;
+        cluster.settle().await;
+        line.half_open_but(WATCHING);
+        let bytes = eventually("downloads work again", async || {
+            let read = answered("the download", &["catalog_unavailable"], client.get("known")).await?;
+            read.context("it was refused")
+        })
+        .await;
+        assert_eq!(bytes, known.bytes());
+        let said = std::fs::read_to_string(cluster.stack.log("gateway"))?;
+        ensure!(!said.contains("waiting for the catalog: Postgres"), "the wrong connections were dead");
+        client.put("later", known).await?;
+        cluster.settle().await;
+        cluster.verify().await
+    });
+}
+
+#[test]
 fn a_projector_whose_line_to_the_journal_is_bad() {
     run(bounded, async |cluster| {
         let line = Link::to_nats(cluster, "projector").await?;

@@ -29,21 +29,17 @@ fn what_was_given_up_is_told_and_made_when_it_is_asked_for_again() {
         async |cluster| {
             let proxies = Proxy::between(cluster, "replicator").await?;
             let mut client = cluster.client().await?;
-            // Two blobs that two nodes refuse, and one that only one of them does.
+            // Each is refused by the two nodes that do not have it.
             let mut blobs = Vec::new();
             for path in ["a", "b", "c"] {
                 let receipt = client.put(path, Content::new(path.len() as u64, 5000)).await?;
                 blobs.push((path, receipt.blob_id.clone(), receipt.node));
             }
-            let refuse = |blob: &str| -> anyhow::Result<()> {
+            for (_, blob, _) in &blobs {
                 let key = blob.parse::<proto::BlobId>()?.key();
                 for proxy in &proxies {
                     proxy.add(Rule::writes(&key, Act::Answer { status: 403, code: "AccessDenied" }));
                 }
-                Ok(())
-            };
-            for (_, blob, _) in &blobs {
-                refuse(blob)?;
             }
             cluster.stack.scale(1).await?;
             let parked = given_up(cluster, 6).await;
