@@ -11,6 +11,7 @@
 //! | [`Link::rate`] | a narrow line: so many bytes a second each way, all connections together |
 //! | [`Link::reset`] | a server that crashed: open connections end with RST; new ones work |
 //! | [`Link::half_open`] | a server that lost power and is back: open connections are dead and nobody says so; new ones work |
+//! | [`Link::half_open_but`] | the same for some of the connections: what lies between forgot those |
 //! | [`Link::garble`] | a server of another kind: what it answers makes no sense |
 //! | [`Link::blackhole`] | a cut line: connections come about and nothing passes; goes on where it stopped when healed |
 //!
@@ -73,7 +74,10 @@ struct State {
 enum Break {
     Never,
     Reset,
-    HalfOpen,
+    /// But for so many connections, the oldest of all that there were.
+    HalfOpen {
+        but: u64,
+    },
 }
 
 // === impl Link ===
@@ -151,7 +155,12 @@ impl Link {
 
     /// Open connections end for the server only; the client hears nothing, and what it sends is swallowed.
     pub fn half_open(&self) {
-        self.line.breaks.send_replace(Break::HalfOpen);
+        self.half_open_but(0);
+    }
+
+    /// As [`Link::half_open`], but not for the first so many connections that were made through the link.
+    pub fn half_open_but(&self, first: u64) {
+        self.line.breaks.send_replace(Break::HalfOpen { but: first });
     }
 
     /// Every byte of an answer is another one.
@@ -176,18 +185,20 @@ impl Link {
 }
 
 async fn accept(listener: TcpListener, server: SocketAddr, line: Arc<Line>) {
-    let mut connections = JoinSet::new();
+    let (mut connections, mut made) = (JoinSet::new(), 0);
     while let Ok((client, _)) = listener.accept().await {
         let line = Arc::clone(&line);
+        let n = made;
+        made += 1;
         connections.spawn(async move {
             // A connection that breaks is what the link is for.
-            let _ = carry(client, server, &line).await;
+            let _ = carry(client, n, server, &line).await;
         });
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn carry(client: TcpStream, server: SocketAddr, line: &Line) -> io::Result<()> {
+async fn carry(client: TcpStream, n: u64, server: SocketAddr, line: &Line) -> io::Result<()> {
     let mut breaks = line.breaks.subscribe();
     breaks.mark_unchanged();
     let server = TcpStream::connect(server).await?;
@@ -202,18 +213,27 @@ async fn carry(client: TcpStream, server: SocketAddr, line: &Line) -> io::Result
             pass(&mut from_server, &mut to_client, line, BACK)
         )
     };
-    tokio::select! {
+    let broken = async {
+        loop {
+            // The sender lives as long as the line.
+            let _ = breaks.changed().await;
+            let how = *breaks.borrow_and_update();
+            if !matches!(how, Break::HalfOpen { but } if n < but) {
+                return how;
+            }
+        }
+    };
+    let how = tokio::select! {
         ended = passing => return ended.map(drop),
-        _ = breaks.changed() => {}
-    }
-    let how = *breaks.borrow_and_update();
+        how = broken => how,
+    };
     match how {
         Break::Never => Ok(()),
         Break::Reset => {
             from_client.as_ref().set_zero_linger()?;
             from_server.as_ref().set_zero_linger()
         }
-        Break::HalfOpen => {
+        Break::HalfOpen { .. } => {
             drop((from_server, to_server));
             let mut swallowed = vec![0; PIECE];
             while from_client.read(&mut swallowed).await? > 0 {}

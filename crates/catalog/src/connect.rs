@@ -25,8 +25,8 @@ pub(crate) fn reading_pool(config: &Config, generation: Generation) -> Result<Pg
         .acquire_timeout(config.acquire_timeout)
         .idle_timeout(None)
         .max_lifetime(None)
-        // A round trip for each read saved: the watch drops the whole pool when Postgres was away, and a single
-        // connection that died is noticed by the read itself, which starts over.
+        // A round trip for each read saved: the watch drops the whole pool when Postgres was away, or a read got no answer;
+        // and a single connection that says that it died is noticed by the read itself, which starts over.
         .test_before_acquire(false);
     Ok(pool.connect_lazy_with(options))
 }

@@ -16,6 +16,7 @@ mod trash;
 mod versions;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fold::rows::ReceiptRow;
@@ -213,8 +214,14 @@ impl Reader {
         let mut last = Error::unavailable("it changes too fast to be read");
         for _ in 0..MAX_STARTS {
             let current = self.current().await?;
-            let asked = tokio::time::timeout(limit, checked(&current, &mut ask)).await;
-            match asked.unwrap_or_else(|_| Err(Error::unavailable("Postgres does not answer"))) {
+            let Ok(asked) = tokio::time::timeout(limit, checked(&current, &mut ask)).await else {
+                // Postgres itself ends what takes it too long: the connection is dead and does not say so, and so may be
+                // others of the pool, which would never get them back.
+                current.is_dead.store(true, Ordering::Relaxed);
+                self.nudge.notify_one();
+                return Err(Error::unavailable("Postgres does not answer"));
+            };
+            match asked {
                 Ok(Some(value)) => return Ok(value),
                 // The generation is retired.
                 Ok(None) => self.leave(&current).await,

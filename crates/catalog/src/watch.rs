@@ -6,6 +6,7 @@
 mod spaces;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proto::{EventId, Incarnation, Sha256Digest};
 use runtime::shutdown::Shutdown;
@@ -50,6 +51,8 @@ pub(crate) struct Current {
     pub(crate) active: Active,
     pub(crate) generation: Generation,
     pub(crate) pool: PgPool,
+    /// Whether a connection of the pool was found dead: then another pool takes its place.
+    pub(crate) is_dead: AtomicBool,
 }
 
 /// What a save announces, but for its last word: the checkpoint's `spaces_seq`, which only the save's own statement knows.
@@ -199,7 +202,9 @@ impl Watch {
             return Ok(());
         };
         let known = match &*self.state.borrow() {
-            Watched::Ready { current, .. } if current.active == active => Some(Arc::clone(current)),
+            Watched::Ready { current, .. } if current.active == active && !current.is_dead.load(Ordering::Relaxed) => {
+                Some(Arc::clone(current))
+            }
             Watched::Ready { .. } | Watched::Starting | Watched::Unavailable(_) => None,
         };
         if known.is_none() {
@@ -221,11 +226,12 @@ impl Watch {
         Ok(())
     }
 
-    /// A generation that was not current before, or not before the connection was lost: its pool is new, so that no read
+    /// A generation that was not current before, or not before a connection was lost: its pool is new, so that no read
     /// meets a connection that died meanwhile.
     fn take_up(&self, active: Active, generation: Generation) -> Result<Arc<Current>, Error> {
         tracing::info!(generation = generation.number(), "reading {generation} of the catalog");
-        Ok(Arc::new(Current { active, generation, pool: connect::reading_pool(&self.config, generation)? }))
+        let pool = connect::reading_pool(&self.config, generation)?;
+        Ok(Arc::new(Current { active, generation, pool, is_dead: AtomicBool::new(false) }))
     }
 
     fn lost(&self, error: &Error) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, ensure};
 use compose::Builder;
 use proto::v1::audit_response::Message;
-use proto::v1::{self, AuditKind, OnConflict, Outcome, ReplicaState, UploadMetadata};
+use proto::v1::{self, AuditKind, OnConflict, ReplicaState, UploadMetadata};
 use proto::{BlobId, SLICE_BYTES};
 use runtime::clock::Ids;
 use tests::{Client, Cluster, Content, chunks, eventually, metadata, run};
@@ -23,7 +23,7 @@ fn hasty(builder: Builder) -> Builder {
 }
 
 /// As [`hasty`], but what no event names may still get its event.
-fn without_settling(builder: Builder) -> Builder {
+pub(super) fn without_settling(builder: Builder) -> Builder {
     builder
         .env("gateway", "HIGHWATER_LIMITS__ERASE_GRACE", "1ms")
         .env("gateway", "HIGHWATER_LIMITS__AUDIT_SETTLE", "1ms")
@@ -78,7 +78,7 @@ pub(super) async fn finds(cluster: &Cluster, deep: bool, expected: &Found) {
     .await;
 }
 
-fn set<const N: usize>(found: [(AuditKind, &str, &str); N]) -> Found {
+pub(super) fn set<const N: usize>(found: [(AuditKind, &str, &str); N]) -> Found {
     found.into_iter().map(|(kind, node, key)| (kind, node.to_owned(), key.to_owned())).collect()
 }
 
@@ -101,7 +101,7 @@ pub(super) async fn read(cluster: &Cluster, node: &str, key: &str) -> anyhow::Re
 }
 
 /// One bit of an object is another one, and its length is the same.
-async fn flip(cluster: &Cluster, node: &str, key: &str) -> anyhow::Result<()> {
+pub(super) async fn flip(cluster: &Cluster, node: &str, key: &str) -> anyhow::Result<()> {
     // The embedded node has no object for a moment while it is written over, as by a repair that was asked for twice.
     let mut bytes = eventually("the object can be read", async || read(cluster, node, key).await).await;
     let middle = bytes.len() / 2;
@@ -339,28 +339,4 @@ fn the_only_copy_that_is_wrong_is_given_up_with_the_reason() {
             cluster.verify().await
         },
     );
-}
-
-#[test]
-fn scrubbing_finds_and_heals_by_itself() {
-    let scrubbed =
-        |b: Builder| without_settling(b).replicators(1).env("gateway", "HIGHWATER_DUTIES__SCRUB_INTERVAL", "200ms");
-    run(scrubbed, async |cluster| {
-        let mut client = cluster.client().await?;
-        let content = Content::new(1, SLICE_BYTES + 1);
-        let receipt = client.put("a", content).await?;
-        assert_eq!(receipt.outcome(), Outcome::Applied, "{receipt:?}");
-        let key = blob(&receipt)?.key();
-        cluster.settle().await;
-        for node in ["node-a", "node-b", "node-c"] {
-            flip(cluster, node, &key).await?;
-            eventually("the scrub has the copy repaired", async || {
-                ensure!(read(cluster, node, &key).await? == content.bytes(), "{node} still has other bytes");
-                anyhow::Ok(())
-            })
-            .await;
-            cluster.settle().await;
-        }
-        cluster.verify().await
-    });
 }

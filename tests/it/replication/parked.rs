@@ -15,6 +15,13 @@ async fn given_up(cluster: &Cluster, count: usize) -> Vec<ParkedReplica> {
     .await
 }
 
+/// What `highwater ops redrive` says.
+async fn redriven(cluster: &Cluster, flags: &[&str]) -> anyhow::Result<serde_json::Value> {
+    let output = cluster.highwater(&[&["ops", "redrive", "--json"], flags].concat()).await?;
+    ensure!(output.status.success(), "{output:?}");
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
 #[test]
 fn what_was_given_up_is_told_and_made_when_it_is_asked_for_again() {
     run(
@@ -22,21 +29,17 @@ fn what_was_given_up_is_told_and_made_when_it_is_asked_for_again() {
         async |cluster| {
             let proxies = Proxy::between(cluster, "replicator").await?;
             let mut client = cluster.client().await?;
-            // Two blobs that two nodes refuse, and one that only one of them does.
+            // Each is refused by the two nodes that do not have it.
             let mut blobs = Vec::new();
             for path in ["a", "b", "c"] {
                 let receipt = client.put(path, Content::new(path.len() as u64, 5000)).await?;
                 blobs.push((path, receipt.blob_id.clone(), receipt.node));
             }
-            let refuse = |blob: &str| -> anyhow::Result<()> {
+            for (_, blob, _) in &blobs {
                 let key = blob.parse::<proto::BlobId>()?.key();
                 for proxy in &proxies {
                     proxy.add(Rule::writes(&key, Act::Answer { status: 403, code: "AccessDenied" }));
                 }
-                Ok(())
-            };
-            for (_, blob, _) in &blobs {
-                refuse(blob)?;
             }
             cluster.stack.scale(1).await?;
             let parked = given_up(cluster, 6).await;
@@ -68,17 +71,20 @@ fn what_was_given_up_is_told_and_made_when_it_is_asked_for_again() {
 
             proxies.iter().for_each(Proxy::clear);
             // By blob, by node, and all that is left.
-            let answer = client.redrive(RedriveRequest { blob_id: blobs[0].1.clone(), ..Default::default() }).await?;
-            assert_eq!(answer.replicas, 2);
-            assert!(!answer.sequence.is_empty());
+            let (_, blob, origin) = &blobs[0];
+            let said = redriven(cluster, &["--blob", blob]).await?;
+            assert_eq!(said["replicas"], 2);
+            assert!(said["sequence"].as_str().is_some_and(|sequence| !sequence.is_empty()), "{said}");
             cluster.replicated("a", 3).await;
             let left = given_up(cluster, 4).await;
+            assert!(left.iter().all(|one| one.blob_id != *blob), "{left:?}");
+            // The first copy was never given up.
+            assert_eq!(redriven(cluster, &["--blob", blob, "--node", origin]).await?["replicas"], 0);
             let node = left.first().context("none is left")?.node.clone();
             let of_node = left.iter().filter(|one| one.node == node).count();
-            let said = cluster.highwater(&["ops", "redrive", "--node", &node, "--json"]).await?;
-            let said: serde_json::Value = serde_json::from_slice(&said.stdout)?;
-            assert_eq!(said["replicas"], of_node);
-            given_up(cluster, 4 - of_node).await;
+            assert_eq!(redriven(cluster, &["--node", &node]).await?["replicas"], of_node);
+            let left = given_up(cluster, 4 - of_node).await;
+            assert!(left.iter().all(|one| one.node != node), "{left:?}");
             let said = cluster.highwater(&["ops", "redrive", "--all"]).await?;
             ensure!(said.status.success(), "{said:?}");
             for (path, _, _) in &blobs {

@@ -13,11 +13,11 @@ use tonic::Code;
 use super::world::{Log, attentive, has};
 use crate::s3;
 
-fn placed(builder: Builder) -> Builder {
+pub(super) fn placed(builder: Builder) -> Builder {
     attentive(builder).env("gateway", "HIGHWATER_DUTIES__REBALANCE_PAUSE", "100ms")
 }
 
-fn nodes(names: &[&str]) -> Vec<NodeId> {
+pub(super) fn nodes(names: &[&str]) -> Vec<NodeId> {
     names.iter().map(|name| name.parse().expect("a node's name")).collect()
 }
 
@@ -25,24 +25,25 @@ fn two() -> Placement {
     Placement { copies: 2.try_into().ok(), ..Placement::default() }
 }
 
-async fn uploads(log: &Log) -> anyhow::Result<Vec<FileUploaded>> {
+pub(super) async fn uploads(log: &Log) -> anyhow::Result<Vec<FileUploaded>> {
     Ok(log.uploads().await?.into_iter().map(|(_, uploaded)| uploaded).collect())
 }
 
 /// The blobs on a node.
-async fn blobs_on(cluster: &Cluster, node: &str) -> anyhow::Result<BTreeSet<String>> {
+pub(super) async fn blobs_on(cluster: &Cluster, node: &str) -> anyhow::Result<BTreeSet<String>> {
     Ok(s3::keys(cluster, node, "blobs/").await?.into_iter().collect())
 }
 
-/// Waits until a node has at least what a placement on `members` puts there, and nothing but that and `besides`.
-async fn has_what_is_placed(
+/// Waits until a node has at least what the placement on `members` puts there, and nothing but that and `besides`.
+pub(super) async fn has_what_is_placed(
     cluster: &Cluster,
     node: &str,
+    placement: &Placement,
     members: &[NodeId],
     all: &[FileUploaded],
     besides: &BTreeSet<String>,
 ) {
-    let is_here = |uploaded: &&FileUploaded| two().targets(uploaded.blob_id, members).contains(&nodes(&[node])[0]);
+    let is_here = |uploaded: &&FileUploaded| placement.targets(uploaded.blob_id, members).contains(&nodes(&[node])[0]);
     let here: Vec<&FileUploaded> = all.iter().filter(is_here).collect();
     let expected: BTreeSet<String> = here.iter().map(|uploaded| uploaded.blob_id.key()).collect();
     eventually(&format!("{node} has what is placed there"), async || {
@@ -67,7 +68,7 @@ async fn place_on_two(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn put(cluster: &Cluster, prefix: &str, count: u64) -> anyhow::Result<()> {
+pub(super) async fn put(cluster: &Cluster, prefix: &str, count: u64) -> anyhow::Result<()> {
     let mut client = cluster.client().await?;
     for n in 0..count {
         client.put(&format!("{prefix}/{n}"), Content::new(n, 5000)).await?;
@@ -101,7 +102,7 @@ fn each_blob_is_on_its_nodes_and_a_new_node_moves_only_what_must_move() {
                 uploads(&log).await?.into_iter().partition(|one| one.path.as_str().starts_with("everywhere"));
             let stays: BTreeSet<String> = first.iter().map(|uploaded| uploaded.blob_id.key()).collect();
             for node in three {
-                has_what_is_placed(cluster, node, &nodes(&three), &placed, &stays).await;
+                has_what_is_placed(cluster, node, &two(), &nodes(&three), &placed, &stays).await;
                 assert!(blobs_on(cluster, node).await?.is_superset(&stays), "a copy was taken away from {node}");
             }
             for uploaded in &placed {
@@ -114,7 +115,7 @@ fn each_blob_is_on_its_nodes_and_a_new_node_moves_only_what_must_move() {
             }
             fourth_node(cluster).await?;
             let all = [first, placed].concat();
-            has_what_is_placed(cluster, "node-d", &nodes(&four), &all, &BTreeSet::new()).await;
+            has_what_is_placed(cluster, "node-d", &two(), &nodes(&four), &all, &BTreeSet::new()).await;
             cluster.settle().await;
             for node in three {
                 assert_eq!(blobs_on(cluster, node).await?, before[node], "something moved to {node}");
@@ -148,7 +149,7 @@ fn a_node_that_leaves_hands_on_what_it_alone_had_to_hold() {
         cluster.settle().await;
         let all = uploads(&log).await?;
         for node in ["node-a", "node-c"] {
-            has_what_is_placed(cluster, node, &nodes(&["node-a", "node-c"]), &all, &BTreeSet::new()).await;
+            has_what_is_placed(cluster, node, &two(), &nodes(&["node-a", "node-c"]), &all, &BTreeSet::new()).await;
             assert_eq!(blobs_on(cluster, node).await?.len(), 30);
         }
         cluster.verify().await

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context as _, ensure};
 use compose::Builder;
 use proto::FileUploaded;
-use tests::{Cluster, Content, eventually, run};
+use tests::{Cluster, Content, Link, eventually, run};
 
 use super::world::{Log, attentive, has_exactly, marker};
 
@@ -90,6 +90,63 @@ fn blobs_that_wait_for_a_node_that_is_down_do_not_hold_a_refill_up() {
         cluster.settle().await;
         cluster.verify().await
     });
+}
+
+#[test]
+fn uploads_made_while_a_node_is_filled_reach_it_before_it_is_full() {
+    // So narrow that the filling takes more than a minute.
+    const LINE: u64 = 16 * 1024;
+    run(
+        |b| attentive(b).replicators(0),
+        async |cluster| {
+            let (mut client, log) = (cluster.client().await?, Log::open(cluster).await?);
+            let links = Link::to_nodes(cluster, "replicator").await?;
+            cluster.stack.scale(1).await?;
+            for n in 0..60 {
+                client.put(&format!("old/{n}"), Content::new(n, 20_000)).await?;
+            }
+            cluster.settle().await;
+            cluster.stack.stop("node-b").await?;
+            fs::remove_dir_all(cluster.stack.data_of("node-b").context("it has no disk")?)?;
+            let at = cluster.stack.nodes().iter().position(|node| node.id == "node-b").context("no node-b")?;
+            links[at].rate(LINE);
+            cluster.stack.start("node-b").await?;
+            let told = async || {
+                let said = cluster.highwater(&["ops", "status", "--json"]).await?;
+                let said: serde_json::Value = serde_json::from_slice(&said.stdout)?;
+                let nodes = said["nodes"].as_array().cloned().unwrap_or_default();
+                let node = nodes.into_iter().find(|node| node["node"] == "node-b").context("no node-b")?;
+                anyhow::Ok(node["refill"].clone())
+            };
+            let first = eventually("the status tells of the filling, and when it ends", async || {
+                let told = told().await?;
+                ensure!(told["blobs_copied"].as_u64() > Some(0) && told["eta"].as_f64() > Some(0.0), "{told}");
+                anyhow::Ok(told)
+            })
+            .await;
+            for n in 0..10 {
+                client.put(&format!("live/{n}"), Content::new(100 + n, 200)).await?;
+            }
+            for n in 0..10 {
+                cluster.replicated(&format!("live/{n}"), 3).await;
+            }
+            let refill = log.refill("node-b").await?;
+            assert_eq!(refill["done"], false, "the live copies came after the filling: {refill}");
+            // Nor does the filling stand still meanwhile.
+            eventually("the filling goes on", async || {
+                let told = told().await?;
+                ensure!(told["blobs_copied"].as_u64() > first["blobs_copied"].as_u64(), "{told}, before {first}");
+                Ok(())
+            })
+            .await;
+            links[at].heal();
+            assert_eq!(log.filled(cluster, "node-b").await["blobs_copied"], 60);
+            cluster.settle().await;
+            assert!(told().await?.is_null());
+            has_exactly(cluster, "node-b", &uploads(&log).await?).await?;
+            cluster.verify().await
+        },
+    );
 }
 
 /// The event from which a program's log says last that it fills node-b up to `until`.

@@ -83,7 +83,12 @@ impl Log {
 
     /// The refill of a node, as replicators write it down; null when there is none.
     pub async fn refill(&self, node: &str) -> anyhow::Result<serde_json::Value> {
-        let entry = self.jetstream.get_key_value("highwater_refills").await?.get(node).await?;
+        self.entry("highwater_refills", node).await
+    }
+
+    /// An entry of a key-value bucket; null when there is none.
+    pub async fn entry(&self, bucket: &str, key: &str) -> anyhow::Result<serde_json::Value> {
+        let entry = self.jetstream.get_key_value(bucket).await?.get(key).await?;
         Ok(entry.map(|entry| serde_json::from_slice(&entry)).transpose()?.unwrap_or_default())
     }
 
