@@ -1,4 +1,4 @@
-//! State that is no fact: leases, node health, uploads and refills under way, in key-value buckets, most with a time limit.
+//! State that is no fact: leases, node health, uploads and refills under way, in key-value buckets, some with a time limit.
 
 use std::time::Duration;
 
@@ -43,6 +43,9 @@ pub enum BucketName {
     Refills,
     /// How far reading everything on the nodes has come. Without a time limit.
     Scrub,
+    /// At which sequence a request with an id was looked into, of the requests that do what they find to be done: whoever
+    /// makes it again finds the same. Some 250 bytes each, without a time limit.
+    Requests,
 }
 
 /// One bucket.
@@ -67,7 +70,7 @@ pub struct Entry {
 
 impl BucketName {
     /// Every bucket.
-    pub const ALL: [Self; 5] = [Self::Leases, Self::Nodes, Self::Uploads, Self::Refills, Self::Scrub];
+    pub const ALL: [Self; 6] = [Self::Leases, Self::Nodes, Self::Uploads, Self::Refills, Self::Scrub, Self::Requests];
 
     /// Its name in JetStream.
     pub const fn as_str(self) -> &'static str {
@@ -77,6 +80,7 @@ impl BucketName {
             Self::Uploads => "highwater_uploads",
             Self::Refills => "highwater_refills",
             Self::Scrub => "highwater_scrub",
+            Self::Requests => "highwater_requests",
         }
     }
 
@@ -89,6 +93,7 @@ impl BucketName {
             Self::Uploads => ("Uploads to Highwater that can be resumed.", config.upload_ttl, UPLOADS_BUCKET_BYTES),
             Self::Refills => ("How far the refilling of Highwater's nodes is.", Duration::ZERO, SMALL_BUCKET_BYTES),
             Self::Scrub => ("How far reading Highwater's nodes is.", Duration::ZERO, SMALL_BUCKET_BYTES),
+            Self::Requests => ("What Highwater's requests were looked into at.", Duration::ZERO, SMALL_BUCKET_BYTES),
         };
         kv::Config {
             bucket: self.as_str().to_owned(),
