@@ -19,7 +19,7 @@ pub(crate) use self::changing::{Cp, Mkdir, Mv, Restore, Rm, Undo};
 pub(crate) use self::content::{Get, Put};
 pub(crate) use self::ops::{Explain, Ops, OpsAudit, OpsCommand, OpsParked, OpsPlacement, OpsRedrive, OpsRetire};
 pub(crate) use self::reading::{Du, Events, Ls, Receipt, Stat, Status, Versions, Wait, Watch};
-pub(crate) use self::spaces::{Space, SpaceCommand, SpacePrune, SpaceRetention};
+pub(crate) use self::spaces::{Space, SpaceCommand, SpaceLs, SpacePrune, SpaceRetention};
 pub(crate) use self::trash::{Trash, TrashCommand, TrashLs, TrashRestore};
 pub(crate) use self::values::{At, Conflict, Copies, on_conflict};
 use crate::exit::{Exit, Failure};

@@ -26,6 +26,7 @@ mod status;
 mod tree;
 mod undo;
 mod upload;
+mod which_space;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, OnceLock};

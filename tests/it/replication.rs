@@ -1,6 +1,7 @@
 //! Copies between nodes: how the work is shared, how it goes on while nodes fail, and how they come to be where they should
 //! be again when nodes are wiped, replaced, added, taken out and lose what they hold; and the figures about all that.
 
+mod again;
 mod audit;
 mod disk;
 mod explain;

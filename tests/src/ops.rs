@@ -28,6 +28,10 @@ impl Client {
     }
 
     pub async fn retire(&mut self, node: &str) -> Result<v1::RetireNodeResponse, Status> {
-        Ok(self.operations.retire_node(v1::RetireNodeRequest { node: node.to_owned() }).await?.into_inner())
+        Ok(self
+            .operations
+            .retire_node(v1::RetireNodeRequest { node: node.to_owned(), ..Default::default() })
+            .await?
+            .into_inner())
     }
 }

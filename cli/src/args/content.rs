@@ -77,7 +77,7 @@ pub(crate) struct Get {
     /// How many bytes to read at most
     #[arg(long, value_name = "BYTES")]
     pub(crate) limit: Option<u64>,
-    /// An older version instead of the current one
+    /// An older version instead of the current one, also of a file that is in the trash
     #[arg(long, value_name = "ID")]
     pub(crate) version_id: Option<String>,
     /// The file as it was then: a sequence, or a time such as 2026-06-21T12:00:00Z

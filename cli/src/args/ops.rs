@@ -4,7 +4,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use proto::{BlobId, NodeId};
 
 use super::values::{Copies, NodeWeight};
-use super::{After, Status};
+use super::{After, Change, Status};
 
 /// Run the system: see what is stuck and why, ask for it again, take nodes out
 #[derive(Debug, ClapArgs)]
@@ -56,6 +56,8 @@ pub(crate) struct OpsRedrive {
     /// Also what is merely pending, as if nobody had ever been asked
     #[arg(long)]
     pub(crate) pending: bool,
+    #[command(flatten)]
+    pub(crate) change: Change,
 }
 
 /// Say why the content of a file is where it is
@@ -81,6 +83,8 @@ pub(crate) struct OpsRetire {
     /// Ask again until it is retired
     #[arg(long)]
     pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) change: Change,
 }
 
 /// Show or change on how many nodes files are, and on which rather than others
@@ -96,6 +100,8 @@ pub(crate) struct OpsPlacement {
     /// as there are so many
     #[arg(long = "node", value_name = "NODE=WEIGHT[@ZONE]")]
     pub(crate) nodes: Vec<NodeWeight>,
+    #[command(flatten)]
+    pub(crate) change: Change,
     #[command(flatten)]
     pub(crate) after: After,
 }

@@ -114,6 +114,9 @@ pub(crate) struct Wait {
 pub(crate) struct Stat {
     /// The file in Highwater
     pub(crate) path: String,
+    /// An older version instead of the current one, also of a file that is in the trash
+    #[arg(long, value_name = "ID")]
+    pub(crate) version_id: Option<String>,
     /// Wait until so many nodes hold the bytes
     #[arg(long, value_name = "COPIES")]
     pub(crate) wait: Option<u32>,

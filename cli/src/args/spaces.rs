@@ -37,6 +37,9 @@ pub(crate) struct SpaceCreate {
 /// List the spaces and how long they keep old content
 #[derive(Debug, ClapArgs)]
 pub(crate) struct SpaceLs {
+    /// List the ones that were deleted instead: with the name that they had then, when that was, and who did it
+    #[arg(long)]
+    pub(crate) deleted: bool,
     #[command(flatten)]
     pub(crate) after: After,
 }

@@ -6,7 +6,7 @@ use proto::v1::{
 };
 use tonic::{Code, Response};
 
-use crate::args::{After, SpaceCommand, SpacePrune, SpaceRetention};
+use crate::args::{After, SpaceCommand, SpaceLs, SpacePrune, SpaceRetention};
 use crate::client::Client;
 use crate::commands::again::again;
 use crate::commands::{Context, change};
@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context, command: SpaceCommand) -> Result<(), 
             .await?;
             change::report(context, &receipt, &Deed::new("made", format!("the space {}", args.name)))
         }
-        SpaceCommand::Ls(args) => ls(context, &args.after).await,
+        SpaceCommand::Ls(args) => ls(context, &args).await,
         SpaceCommand::Rename(args) => {
             let client = context.connect().await?;
             let receipt = change::make(context, &args.change, Sought::Folder, |request_id| {
@@ -57,10 +57,12 @@ pub(super) async fn run(context: &Context, command: SpaceCommand) -> Result<(), 
     }
 }
 
-async fn ls(context: &Context, after: &After) -> Result<(), Failure> {
+async fn ls(context: &Context, args: &SpaceLs) -> Result<(), Failure> {
     let client = context.connect().await?;
-    let spaces = context.caught_up(|| list(&client, after)).await?;
+    let mut spaces = context.caught_up(|| list(&client, &args.after, args.deleted)).await?;
+    spaces.retain(|space| space.deleted_sequence.is_empty() != args.deleted);
     context.output.print(&match context.output.format {
+        Format::Text if args.deleted => render::text::deleted_spaces(&spaces),
         Format::Text => render::text::spaces(&spaces),
         Format::Json => spaces.iter().map(render::json::space).collect(),
     })
@@ -71,7 +73,7 @@ async fn retention(context: &Context, args: SpaceRetention) -> Result<(), Failur
     let wanted = if args.clear { Some(Retention::default()) } else { args.limits.retention() };
     let client = context.connect().await?;
     let Some(wanted) = wanted else {
-        let spaces = context.caught_up(|| list(&client, &args.after)).await?;
+        let spaces = context.caught_up(|| list(&client, &args.after, false)).await?;
         let space = spaces.iter().find(|space| space.name == args.name.as_str()).ok_or_else(|| {
             let message = format!("there is no space {}", args.name);
             Failure::new(Exit::FolderNotFound, Code::NotFound, "space_not_found", message)
@@ -124,8 +126,8 @@ async fn prune(context: &Context, args: SpacePrune) -> Result<(), Failure> {
     pruned.receipts.iter().try_for_each(|receipt| change::check(receipt, &deed))
 }
 
-async fn list(client: &Client, after: &After) -> Result<Vec<Space>, Failure> {
-    let request = ListSpacesRequest { min_sequence: after.min_sequence() };
+async fn list(client: &Client, after: &After, include_deleted: bool) -> Result<Vec<Space>, Failure> {
+    let request = ListSpacesRequest { min_sequence: after.min_sequence(), include_deleted };
     let answer = client.files.clone().list_spaces(request).await;
     Ok(answer.map_err(|status| Failure::from_status(&status, Sought::Folder))?.into_inner().spaces)
 }

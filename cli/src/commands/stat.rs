@@ -37,8 +37,12 @@ pub(super) async fn run(context: &Context, args: Stat) -> Result<(), Failure> {
         (None, true) => Wanted::All,
         (None, false) => Wanted::Now,
     };
-    let request =
-        GetFileRequest { space: context.space(), path: path.to_string(), min_sequence: args.after.min_sequence() };
+    let request = GetFileRequest {
+        space: context.space(),
+        path: path.to_string(),
+        min_sequence: args.after.min_sequence(),
+        version_id: args.version_id.unwrap_or_default(),
+    };
     let last = RefCell::new(String::new());
     let work = async {
         let client = context.connect().await?;

@@ -27,7 +27,7 @@ pub(super) async fn run(context: &Context, args: Wait) -> Result<(), Failure> {
         let version_id = match path {
             Some(path) => {
                 let (space, min_sequence) = (context.space(), args.after.min_sequence());
-                let request = GetFileRequest { space, path: path.to_string(), min_sequence };
+                let request = GetFileRequest { space, path: path.to_string(), min_sequence, ..Default::default() };
                 let file = context.caught_up(|| stat::ask(&client, &request)).await?;
                 file.version.unwrap_or_default().version_id
             }

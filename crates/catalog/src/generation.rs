@@ -11,7 +11,7 @@ use crate::error::Fault;
 use crate::{Checkpoint, Config, Error, ddl};
 
 /// The number of the tables and columns in `generation.sql`. Changed with them; a catalog with another one is rebuilt.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 5;
 
 /// A generation's number. Never used twice in one database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

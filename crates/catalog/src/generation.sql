@@ -261,6 +261,10 @@ CREATE INDEX IF NOT EXISTS events_file_idx ON events (file_id, seq) WHERE file_i
 -- Almost always empty: what cannot be decoded, so that counting it is cheap.
 CREATE INDEX IF NOT EXISTS events_undecodable_idx ON events (seq) WHERE event_id IS NULL;
 
+-- Few rows: which spaces had a name once.
+CREATE INDEX IF NOT EXISTS events_space_names_idx ON events (seq)
+    WHERE kind IN ('highwater.space.created.v1', 'highwater.space.renamed.v1');
+
 -- Few rows at any time: what is still to be done, and what a person must look at.
 CREATE INDEX IF NOT EXISTS replicas_pending_idx ON replicas (node, seq, blob_id) WHERE state = 'pending';
 

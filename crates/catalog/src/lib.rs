@@ -37,10 +37,10 @@ pub use error::Error;
 pub use generation::{Generation, GenerationInfo, Generations, LAYOUT, State, Switch};
 pub use migrate::migrate;
 pub use reader::{
-    Audited, ChangeRow, Cluster, Entry, EntryTarget, Event, Events, Explained, File, FolderListing, FolderLookup,
-    FolderPage, GivenUp, GivenUpPage, Held, Keep, Listed, Listing, Lookup, MAX_PAGE, NodeStatus, PastVersion, Placed,
-    Prunable, Reader, Redrive, Replica, Status, TrashPage, Trashed, Usage, UsageLookup, Version, VersionPage,
-    Versioned, Wanted,
+    Audited, ChangeRow, Cluster, DeletedSpace, Entry, EntryTarget, Event, Events, Explained, File, FolderListing,
+    FolderLookup, FolderPage, GivenUp, GivenUpPage, Held, Keep, Listed, Listing, Lookup, MAX_PAGE, NodeStatus,
+    PastVersion, Placed, Prunable, Reader, Redrive, Replica, Status, TrashPage, Trashed, Usage, UsageLookup, Version,
+    VersionPage, Versioned, Wanted,
 };
 pub use snapshot::{Digest, Snapshot};
 pub use watch::Checkpoints;

@@ -42,6 +42,7 @@ pub use list::{Listed, Listing};
 pub use ops::{Cluster, Explained, GivenUp, GivenUpPage, Held, Placed, Redrive, Wanted};
 pub use past::PastVersion;
 pub use retention::{Keep, Prunable};
+pub use spaces::DeletedSpace;
 pub use status::{NodeStatus, Status};
 pub use trash::{TrashPage, Trashed};
 pub use versions::{VersionPage, Versioned};

@@ -1,4 +1,4 @@
-//! State that is no fact: leases, node health, uploads and refills under way, in key-value buckets, most with a time limit.
+//! State that is no fact: leases, node health, uploads and refills under way, in key-value buckets, some with a time limit.
 
 use std::time::Duration;
 
@@ -45,6 +45,9 @@ pub enum BucketName {
     Scrub,
     /// How far the archive of the journal is on each node: see [`crate::Archived`]. Without a time limit.
     Archive,
+    /// At which sequence a request with an id was looked into, of the requests that do what they find to be done: whoever
+    /// makes it again finds the same. Some 250 bytes each, without a time limit.
+    Requests,
 }
 
 /// One bucket.
@@ -69,7 +72,15 @@ pub struct Entry {
 
 impl BucketName {
     /// Every bucket.
-    pub const ALL: [Self; 6] = [Self::Leases, Self::Nodes, Self::Uploads, Self::Refills, Self::Scrub, Self::Archive];
+    pub const ALL: [Self; 7] = [
+        Self::Leases,
+        Self::Nodes,
+        Self::Uploads,
+        Self::Refills,
+        Self::Scrub,
+        Self::Archive,
+        Self::Requests,
+    ];
 
     /// Its name in JetStream.
     pub const fn as_str(self) -> &'static str {
@@ -80,6 +91,7 @@ impl BucketName {
             Self::Refills => "highwater_refills",
             Self::Scrub => "highwater_scrub",
             Self::Archive => "highwater_archive",
+            Self::Requests => "highwater_requests",
         }
     }
 
@@ -93,6 +105,7 @@ impl BucketName {
             Self::Refills => ("How far the refilling of Highwater's nodes is.", Duration::ZERO, SMALL_BUCKET_BYTES),
             Self::Scrub => ("How far reading Highwater's nodes is.", Duration::ZERO, SMALL_BUCKET_BYTES),
             Self::Archive => ("How far the archive of Highwater's journal is.", Duration::ZERO, SMALL_BUCKET_BYTES),
+            Self::Requests => ("What Highwater's requests were looked into at.", Duration::ZERO, SMALL_BUCKET_BYTES),
         };
         kv::Config {
             bucket: self.as_str().to_owned(),

@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use blobs::Standing;
-use catalog::{Cluster, Placed, ReplicaState};
-use proto::{BlobId, Fact, Layout, NodeId, NodeRule, Placement, PlacementChanged, Sequence, WantedCopy};
+use catalog::{Cluster, Outcome, Placed, PlacementRow, ReplicaState};
+use proto::{
+    BlobId, Fact, Fingerprint, Layout, NodeId, NodeRule, Placement, PlacementChanged, Sequence, SpaceId, WantedCopy,
+};
 
 use super::request::Author;
+use super::series::Series;
 use super::{Decision, Files};
 use crate::error::{Code, Error, Result};
 
@@ -48,12 +51,17 @@ impl Files {
         Ok(self.catalog().cluster().await?)
     }
 
-    /// Changes how blobs are placed; with the event that said so. Nothing is published when nothing changes.
-    pub(crate) async fn change_placement(&self, author: Author, change: PlacementChange) -> Result<Cluster> {
+    /// Changes how blobs are placed; with the event that said so. Nothing is published when nothing changes. The same request
+    /// again answers the placement that the first one came to, and changes nothing.
+    pub(crate) async fn change_placement(&self, author: &Author, change: PlacementChange) -> Result<Cluster> {
         let opened = self.ready()?;
         // Two changes after each other shall both count.
-        self.reach(Some(self.sequence(opened.journal.head().await?.n)?)).await?;
+        self.reach_head().await?;
+        let series = self.series(author, SpaceId::NONE, change.fingerprint());
         let cluster = self.catalog().cluster().await?;
+        if let Some(n) = self.placed_by(&series).await? {
+            return Ok(Cluster { placement: self.placement_said(n).await?, ..cluster });
+        }
         if let Some(unknown) = change.nodes.keys().find(|id| cluster.nodes.iter().all(|row| row.node != **id)) {
             let problem = format!("no node {unknown} is part of the cluster");
             return Err(Error::new(Code::NodeNotFound, problem));
@@ -65,10 +73,11 @@ impl Files {
             return Err(Error::new(Code::ReplicasInvalid, problem).fact("limit", nodes));
         }
         if placement == cluster.placement.placement {
-            return Ok(cluster);
+            let n = self.look_into(&series, cluster.placement.seq).await?;
+            return Ok(Cluster { placement: self.placement_said(n).await?, ..cluster });
         }
-        let (asked, _) = self.ask(author, proto::SpaceId::NONE).await?;
-        let receipt = self.change(asked, Fact::PlacementChanged(PlacementChanged { placement })).await?;
+        let fact = Fact::PlacementChanged(PlacementChanged { placement });
+        let receipt = self.add(&series, series.first, "", fact).await?;
         match (receipt.decision, receipt.reason.as_deref()) {
             // Somebody else said the same at the same time.
             (Decision::Rejected, Some("placement_unchanged")) => {}
@@ -81,7 +90,32 @@ impl Files {
         let _alone = opened.learning.lock().await;
         let cluster = self.catalog().cluster().await?;
         self.take_layout(&cluster);
+        if receipt.decision == Decision::Rejected {
+            self.look_into(&series, cluster.placement.seq).await?;
+        }
         Ok(cluster)
+    }
+
+    /// The event that said what the request asked for, when it was made before: its own, or an earlier one that had said the
+    /// same already (0: nobody has to say how it is at first).
+    async fn placed_by(&self, series: &Series) -> Result<Option<u64>> {
+        match self.receipt_of(series, series.first).await? {
+            Some(row) if row.outcome == Outcome::Applied => Ok(Some(row.seq)),
+            Some(_) | None => self.looked_into(series).await,
+        }
+    }
+
+    /// What an event said of the placement.
+    async fn placement_said(&self, n: u64) -> Result<PlacementRow> {
+        if n == 0 {
+            return Ok(PlacementRow::default());
+        }
+        let recorded = self.ready()?.journal.read(n).await?;
+        let recorded = recorded.ok_or_else(|| Error::diverged(format!("event {n} is not there any more")))?;
+        match recorded.decode().map_err(Error::internal)?.fact {
+            Fact::PlacementChanged(PlacementChanged { placement }) => Ok(PlacementRow { seq: n, placement }),
+            _ => Err(Error::internal(format!("event {n} says nothing of the placement"))),
+        }
     }
 
     /// Places uploads as the catalog says from here on. Who calls it holds [`super::Opened::learning`].
@@ -175,6 +209,16 @@ fn is_safe_without(placed: &Placed, node: &NodeId, layout: &Layout, waited_for: 
 // === impl PlacementChange ===
 
 impl PlacementChange {
+    fn fingerprint(&self) -> Fingerprint {
+        let mut words = vec![self.copies.map(|copies| copies.to_string()).unwrap_or_default()];
+        for (node, rule) in &self.nodes {
+            let zone = rule.zone.as_ref().map(ToString::to_string).unwrap_or_default();
+            words.extend([node.to_string(), rule.weight.get().to_string(), zone]);
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        Fingerprint::of_series("set_placement", SpaceId::NONE, &words)
+    }
+
     fn applied_to(self, before: &Placement) -> Placement {
         let mut nodes = before.nodes.clone();
         nodes.extend(self.nodes);
@@ -186,7 +230,7 @@ impl PlacementChange {
 
 #[cfg(test)]
 mod tests {
-    use proto::{EventId, Sha256Digest, SpaceId};
+    use proto::{EventId, Sha256Digest};
     use uuid::Uuid;
 
     use super::*;

@@ -6,6 +6,12 @@ use super::Files;
 use crate::error::{Code, Error, Result};
 
 impl Files {
+    /// Waits, but not for long, until the catalog has reached the end of the journal.
+    pub(super) async fn reach_head(&self) -> Result<()> {
+        let head = self.ready()?.journal.head().await?;
+        self.reach(Some(self.sequence(head.n)?)).await
+    }
+
     /// Waits, but not for long, until the catalog has reached `at_least`.
     pub(super) async fn reach(&self, at_least: Option<Sequence>) -> Result<()> {
         let Some(wanted) = at_least else { return Ok(()) };

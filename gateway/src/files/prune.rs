@@ -99,9 +99,10 @@ impl Files {
     pub(crate) async fn prune(&self, wanted: &Prune, author: &Author) -> Result<(Pruning, Retention)> {
         let Prune { space, dry_run, instead, at_least } = wanted;
         self.reach(*at_least).await?;
-        let space_id = self.space(space).await?;
+        let fingerprint = |space_id: SpaceId| Fingerprint::of_series("prune", space_id, &[]);
         // Not in the space's own namespace: the same id for another space is a mistake.
-        let series = self.series(author, SpaceId::NONE, Fingerprint::of_series("prune", space_id, &[]));
+        let space_id = self.space_of_series(space, author, fingerprint).await?;
+        let series = self.series(author, SpaceId::NONE, fingerprint(space_id));
         let begun = if *dry_run { None } else { self.pruned_before(&series).await? };
         if instead.is_some() && !dry_run {
             if begun.is_some() {
@@ -221,8 +222,7 @@ impl Files {
             return Ok(None);
         }
         // An attempt before this one may just have published what the catalog does not show yet.
-        let head = self.ready()?.journal.head().await?;
-        self.reach(Some(self.sequence(head.n)?)).await?;
+        self.reach_head().await?;
         let mut begun: Option<Begun> = None;
         loop {
             let events = begun.as_ref().map_or(0, |begun| begun.events);

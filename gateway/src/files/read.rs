@@ -43,7 +43,7 @@ impl Files {
     ) -> Result<Reading> {
         let running = self.place(&self.inner().downloads, Code::TooManyDownloads).await?;
         let nodes = &self.ready()?.nodes;
-        let file = self.file(place, version_id, at, at_least).await?;
+        let file = self.file_or_trashed(place, version_id, at, at_least).await?;
         let length = range.length(file.version.blob.size_bytes)?;
         let holders = holders(&file.version.replicas, &file.version.blob);
         let read = nodes.read(blob_ref(&file.version.blob), &holders, range.offset, length);
@@ -81,10 +81,7 @@ impl Files {
                 let problem = format!("{:?} is a folder", path.as_str());
                 Err(Error::new(Code::FileNotFound, problem))
             }
-            Lookup::Pruned(_) => {
-                let problem = format!("the content of this version of {:?} was given up", path.as_str());
-                Err(Error::new(Code::VersionPruned, problem))
-            }
+            Lookup::Pruned(_) => Err(pruned(path)),
             Lookup::NoVersion(_) => {
                 let problem = format!("the file {:?} has no such version", path.as_str());
                 Err(Error::new(Code::VersionNotFound, problem))
@@ -92,6 +89,41 @@ impl Files {
             Lookup::NoSpace => Err(space_not_found(space)),
         }
     }
+}
+
+impl Files {
+    /// As [`Files::file`]; a version of a file that is in the trash is found where the file was.
+    pub(crate) async fn file_or_trashed(
+        &self,
+        place: &Place,
+        version_id: Option<VersionId>,
+        at: Option<At>,
+        at_least: Option<Sequence>,
+    ) -> Result<File> {
+        let not_found = match (self.file(place, version_id, at, at_least).await, version_id, at) {
+            (Err(error), Some(version_id), None)
+                if matches!(error.code(), Code::FileNotFound | Code::VersionNotFound) =>
+            {
+                (error, version_id)
+            }
+            (found, ..) => return found,
+        };
+        let (not_found, version_id) = not_found;
+        let space_id = self.space(&place.space).await?;
+        let past = self.catalog().past_versions(space_id, &[version_id], u64::MAX).await?;
+        if past.first().and_then(|version| version.path.as_ref()) != Some(&place.path) {
+            return Err(not_found);
+        }
+        let Some(version) = self.catalog().version(version_id).await? else { return Err(not_found) };
+        if version.row.pruned_seq.is_some() {
+            return Err(pruned(&place.path));
+        }
+        Ok(File { space_id, file_id: version.row.file_id, version })
+    }
+}
+
+fn pruned(path: &Path) -> Error {
+    Error::new(Code::VersionPruned, format!("the content of this version of {:?} was given up", path.as_str()))
 }
 
 pub(super) fn file_not_found(space: &SpaceName, path: &Path) -> Error {

@@ -50,7 +50,7 @@ impl Files {
         };
         file.check_declared(self.limits().max_file_bytes)?;
         self.check_replicas(self.ack_replicas(&file))?;
-        let space_id = self.space(&file.space).await?;
+        let space_id = self.space_of_upload(&file.space, &file.author).await?;
         let event_id = match self.decide_early(&file, space_id).await? {
             Early::Done(uploaded) => {
                 self.hold_back(&uploaded, self.ack_replicas(&file)).await?;

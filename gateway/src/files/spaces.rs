@@ -1,6 +1,6 @@
 //! Spaces: made, listed, renamed, deleted, and how long they keep old content.
 
-use catalog::SpaceRow;
+use catalog::{DeletedSpace, SpaceRow};
 use proto::{Fact, RetentionSet, Sequence, SpaceCreated, SpaceDeleted, SpaceId, SpaceName, SpaceRenamed};
 
 use super::request::Author;
@@ -21,6 +21,11 @@ impl Files {
     pub(crate) async fn spaces(&self, at_least: Option<Sequence>) -> Result<Vec<SpaceRow>> {
         self.reach(at_least).await?;
         Ok(self.catalog().spaces().await?)
+    }
+
+    /// The spaces that were deleted, the newest deletion first.
+    pub(crate) async fn deleted_spaces(&self) -> Result<Vec<DeletedSpace>> {
+        Ok(self.catalog().deleted_spaces().await?)
     }
 
     /// Makes a space.
@@ -71,7 +76,7 @@ impl Files {
 
     /// Says how long a space keeps old content; what is older is pruned at the next `duties.prune_interval`.
     pub(crate) async fn set_retention(&self, space: SpaceName, keep: Retention, author: Author) -> Result<Receipt> {
-        let space_id = self.space(&space).await?;
+        let space_id = self.space_of(&space, &author).await?;
         let Retention { keep_versions, keep_days } = keep;
         let fact = Fact::RetentionSet(RetentionSet { space_id, space, keep_versions, keep_days });
         let (asked, first) = self.ask(author, space_id).await?;

@@ -47,7 +47,7 @@ pub(crate) struct Undelete {
 impl Files {
     /// Makes a folder, and those on the way to it.
     pub(crate) async fn create_folder(&self, place: Place, author: Author) -> Result<Receipt> {
-        let space_id = self.space(&place.space).await?;
+        let space_id = self.space_of(&place.space, &author).await?;
         let fact = Fact::FolderCreated(FolderCreated { space_id, space: place.space, path: place.path });
         let (asked, first) = self.ask(author, space_id).await?;
         match first {
@@ -65,7 +65,7 @@ impl Files {
         author: Author,
     ) -> Result<Receipt> {
         let Place { space, path } = place;
-        let space_id = self.space(&space).await?;
+        let space_id = self.space_of(&space, &author).await?;
         let fact = |item| match item {
             Item::File(file_id) => Fact::FileDeleted(FileDeleted {
                 space_id,
@@ -101,7 +101,7 @@ impl Files {
     /// Moves or renames a file or a folder.
     pub(crate) async fn move_item(&self, wanted: Move, author: Author) -> Result<Receipt> {
         let Move { space, from, to, on_conflict, if_version } = wanted;
-        let space_id = self.space(&space).await?;
+        let space_id = self.space_of(&space, &author).await?;
         let fact = |item| {
             let (space, from, to) = (space.clone(), from.clone(), to.clone());
             Fact::FileMoved(FileMoved { space_id, space, from, to, item, if_version, on_conflict })
@@ -124,7 +124,7 @@ impl Files {
     /// Makes a new file, or a new version, with the content of a file. No bytes are copied.
     pub(crate) async fn copy(&self, wanted: Copy, author: Author) -> Result<Receipt> {
         let Copy { space, from, to, version_id, on_conflict, if_version } = wanted;
-        let space_id = self.space(&space).await?;
+        let space_id = self.space_of(&space, &author).await?;
         let fact = |file_id, version_id| {
             let (space, from, to) = (space.clone(), from.clone(), to.clone());
             Fact::FileCopied(FileCopied { space_id, space, from, to, file_id, version_id, if_version, on_conflict })
@@ -148,7 +148,7 @@ impl Files {
     /// Brings a file or a folder back from the trash.
     pub(crate) async fn undelete(&self, wanted: Undelete, author: Author) -> Result<Receipt> {
         let Undelete { space, item, path, on_conflict } = wanted;
-        let space_id = self.space(&space).await?;
+        let space_id = self.space_of(&space, &author).await?;
         let fact = |path: Path, version_id| {
             let space = space.clone();
             Fact::FileUndeleted(FileUndeleted { space_id, space, path, item, version_id, on_conflict })
@@ -188,7 +188,7 @@ impl Files {
         if_version: Option<VersionId>,
         author: Author,
     ) -> Result<Receipt> {
-        let space_id = self.space(&place.space).await?;
+        let space_id = self.space_of(&place.space, &author).await?;
         let (asked, first) = self.ask(author, space_id).await?;
         let fact = |file_id| {
             let Place { space, path } = place.clone();

@@ -1,8 +1,8 @@
 //! Undoing what one actor did: newest first, each change by an event that does the opposite.
 //!
 //! A change is undone only when nothing came after it: what others built on it since is theirs. What to do is planned at
-//! one sequence, to which the catalog can go back for ever, and that sequence is in the first event: the same request again
-//! plans the same and does what is missing, whatever has happened since. What others change meanwhile is theirs too: each
+//! one sequence, to which the catalog can go back for ever, and that sequence is remembered: the same request again plans
+//! the same and does what is missing, whatever has happened since. What others change meanwhile is theirs too: each
 //! event says which version it found, and the fold rejects it when that is not the newest.
 
 mod ahead;
@@ -47,8 +47,8 @@ pub(crate) struct Step {
 }
 
 impl Files {
-    /// Undoes one actor's changes in a range, or says what that would do. The same request again answers the first outcome;
-    /// one that found nothing to undo has left nothing behind, and is a new one.
+    /// Undoes one actor's changes in a range, or says what that would do. The same request again answers the first outcome,
+    /// also when there was nothing to undo.
     pub(crate) async fn undo(&self, wanted: &Undo, author: &Author) -> Result<Vec<Step>> {
         self.reach(wanted.at_least).await?;
         self.reach(Some(wanted.from)).await?;
@@ -56,62 +56,40 @@ impl Files {
         if wanted.from.n > wanted.to.n {
             return Err(Error::new(Code::UndoRange, "the range ends before it begins"));
         }
-        let space_id = self.space(&wanted.space).await?;
+        let space_id = self.space_looked_into(&wanted.space, author).await?;
         let words = [wanted.of.as_str(), &wanted.from.to_string(), &wanted.to.to_string()];
         let series = self.series(author, space_id, Fingerprint::of_series("undo", space_id, &words));
-        let mut at = self.folded_to()?;
-        if !wanted.dry_run
-            && let Some(begun) = self.begun_at(&series).await?
-        {
-            at = begun;
-        }
+        let now = self.folded_to()?;
+        let at = if wanted.dry_run { now } else { self.evaluate_at(&series, now).await? };
+        // What another gateway has seen, this one may not have come to yet.
+        self.reach(Some(self.sequence(at)?)).await?;
         let mut changes = self.changes_of(space_id, wanted).await?;
         changes.reverse();
-        loop {
-            let planned = self.plan_undo(space_id, &wanted.space, &changes, at, series.first).await?;
-            if wanted.dry_run {
-                return Ok(planned.into_iter().map(Step::planned).collect());
-            }
-            if series.is_named()
-                && let Some(first) = planned.iter().find_map(|step| step.by.as_ref())
-            {
-                let note = at.to_string();
-                if self.receipt_of(&series, first.event_id).await?.is_none() {
-                    self.add(&series, first.event_id, &note, first.fact.clone()).await?;
-                }
-                // The same request may be under way elsewhere, and have planned a moment before or after.
-                let begun = self.begun_at(&series).await?.unwrap_or(at);
-                if begun != at {
-                    at = begun;
-                    continue;
-                }
-            }
-            return self.undo_all(&series, planned).await;
+        let planned = self.plan_undo(space_id, &wanted.space, &changes, at, series.first).await?;
+        if wanted.dry_run {
+            return Ok(planned.into_iter().map(Step::planned).collect());
         }
+        self.undo_all(&series, at, planned).await
     }
 
-    /// Does what is planned and not done yet.
-    async fn undo_all(&self, series: &Series, planned: Vec<Planned>) -> Result<Vec<Step>> {
+    /// Does what was planned at a sequence and is not done yet.
+    async fn undo_all(&self, series: &Series, at: u64, planned: Vec<Planned>) -> Result<Vec<Step>> {
         let mut steps = Vec::with_capacity(planned.len());
         for Planned { change, action, by } in planned {
             let receipt = match by {
                 None => None,
-                Some(by) => Some(match self.receipt_of(series, by.event_id).await? {
-                    Some(row) => self.decided_receipt(row).await?,
-                    None => self.add(series, by.event_id, &change.seq.to_string(), by.fact).await?,
-                }),
+                Some(by) => {
+                    let note = if by.event_id == series.first { at } else { change.seq };
+                    Some(match self.receipt_of(series, by.event_id).await? {
+                        Some(row) => self.decided_receipt(row).await?,
+                        None => self.add(series, by.event_id, &note.to_string(), by.fact).await?,
+                    })
+                }
             };
             let undone = receipt.as_ref().is_some_and(|receipt| receipt.decision != Decision::Rejected);
             steps.push(Step { change, action, undone, receipt });
         }
         Ok(steps)
-    }
-
-    /// The sequence at which the request was planned, when it has begun.
-    async fn begun_at(&self, series: &Series) -> Result<Option<u64>> {
-        let Some(first) = self.found(series, series.first).await? else { return Ok(None) };
-        let at = first.note.parse().map_err(|_| Error::internal(format!("{:?} is no sequence number", first.note)))?;
-        Ok(Some(at))
     }
 
     /// Up to where the catalog is folded now.

@@ -148,7 +148,7 @@ impl Files {
     async fn begin(&self, file: NewFile) -> Result<Begun> {
         let place = self.place(&self.inner().uploads, Code::TooManyUploads).await?;
         file.check_declared(self.limits().max_file_bytes)?;
-        let space_id = self.space(&file.space).await?;
+        let space_id = self.space_of_upload(&file.space, &file.author).await?;
         let (event_id, sink) = match self.decide_early(&file, space_id).await? {
             Early::Done(uploaded) => return Ok(Begun::Done(uploaded)),
             Early::Again(first) => (first.event_id, Sink::Again { first, hash: Sha256::new() }),
@@ -231,7 +231,7 @@ pub(super) enum Early {
     Bytes(EventId),
 }
 
-fn is_content_gone(receipt: &ReceiptRow) -> bool {
+pub(super) fn is_content_gone(receipt: &ReceiptRow) -> bool {
     receipt.outcome == Outcome::Rejected && receipt.reason.as_deref().is_some_and(|why| CONTENT_GONE.contains(&why))
 }
 

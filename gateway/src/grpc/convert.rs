@@ -14,7 +14,7 @@ use crate::files::request::{self, NewFile, Place};
 use crate::files::{Decision, NodeStatus, Receipt, Status};
 
 pub(crate) use ops::{explained, given_up};
-pub(crate) use tree::{change, entries, space, trash, version, versions};
+pub(crate) use tree::{change, deleted_space, entries, space, trash, version, versions};
 
 /// An upload that is asked for.
 pub(crate) fn new_file(metadata: &v1::UploadMetadata) -> Result<NewFile> {

@@ -66,7 +66,8 @@ impl Service {
     async fn look_up(&self, request: v1::GetFileRequest) -> Result<v1::GetFileResponse> {
         let place = request::place(&request.space, &request.path)?;
         let at_least = request::min_sequence(&request.min_sequence)?;
-        let file = self.files.file(&place, None, None, at_least).await?;
+        let version_id = request::version_id(&request.version_id)?;
+        let file = self.files.file_or_trashed(&place, version_id, None, at_least).await?;
         Ok(v1::GetFileResponse { file: Some(convert::file(&place, &file, self.files.incarnation()?)) })
     }
 

@@ -1,6 +1,7 @@
 //! Request ids: the same id again answers the first outcome, whatever happened since.
 
 mod at_once;
+mod renamed;
 
 use proto::v1::{self, OnConflict, Outcome, Receipt};
 use tests::{Client, Cluster, Content, chunks, metadata, reason_of, run};

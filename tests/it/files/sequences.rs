@@ -46,7 +46,11 @@ async fn files(client: &mut Client, file: &Receipt, min: &str) -> Vec<(&'static 
     read!(reads, "WaitReplicated", files.wait_replicated(request));
     let request = v1::GetReceiptRequest { event_id: file.event_id.clone(), min_sequence: min.to_owned() };
     read!(reads, "GetReceipt", files.get_receipt(request));
-    read!(reads, "ListSpaces", files.list_spaces(v1::ListSpacesRequest { min_sequence: min.to_owned() }));
+    read!(
+        reads,
+        "ListSpaces",
+        files.list_spaces(v1::ListSpacesRequest { min_sequence: min.to_owned(), include_deleted: true })
+    );
     let request = v1::WatchRequest { from_sequence: min.to_owned(), once: true, ..Default::default() };
     read!(reads, "Watch", files.watch(request));
     let retention = Some(v1::Retention { keep_versions: Some(1), keep_days: None });

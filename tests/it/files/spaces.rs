@@ -51,3 +51,35 @@ fn spaces_are_made_renamed_and_deleted() {
         },
     );
 }
+
+#[test]
+fn deleted_spaces_are_listed_when_that_is_asked_for() {
+    run(
+        |b| b,
+        async |cluster| {
+            let mut client = cluster.client().await?;
+            let mut deleted = Vec::new();
+            for (name, actor) in [("team", "alice"), ("old", "bob"), ("team", "carol")] {
+                client.create_space(name).await?;
+                let delete =
+                    v1::DeleteSpaceRequest { space: name.to_owned(), actor: actor.to_owned(), ..Default::default() };
+                let receipt = client.files.delete_space(delete).await?.into_inner().receipt.unwrap();
+                deleted.push((name.to_owned(), actor.to_owned(), receipt.sequence));
+            }
+            client.create_space("team").await?;
+            assert_eq!(names(&mut client).await?, ["main", "team"]);
+            let all = v1::ListSpacesRequest { include_deleted: true, ..Default::default() };
+            let mut all = client.files.list_spaces(all).await?.into_inner().spaces;
+            let gone = all.split_off(2);
+            assert!(all.iter().all(|space| space.deleted_sequence.is_empty() && space.deleted_at.is_none()), "{all:?}");
+            deleted.reverse();
+            assert!(gone.iter().all(|space| space.deleted_at.is_some()), "{gone:?}");
+            let told = gone.into_iter().map(|space| (space.name, space.deleted_by, space.deleted_sequence));
+            assert_eq!(told.collect::<Vec<_>>(), deleted);
+            let output = cluster.highwater(&["space", "ls", "--deleted"]).await?;
+            let said = String::from_utf8(output.stdout)?;
+            assert!(["alice", "bob", "carol"].iter().all(|by| said.contains(by)) && !said.contains("main"), "{said}");
+            cluster.verify().await
+        },
+    );
+}

@@ -82,3 +82,58 @@ fn a_folder_goes_and_comes_back_as_a_whole() {
         },
     );
 }
+
+#[test]
+fn a_version_of_a_file_in_the_trash_is_read_where_the_file_was() {
+    run(
+        |b| b,
+        async |cluster| {
+            let mut client = cluster.client().await?;
+            let old = client.put("dir/f", Content::new(1, 10)).await?;
+            let new = client.put("dir/f", Content::new(2, 20)).await?;
+            let inside = client.put("gone/sub/g", Content::new(3, 30)).await?;
+            client.put("kept", Content::new(4, 40)).await?;
+            client.delete("dir/f").await?;
+            let folder = v1::DeleteRequest { path: "gone".to_owned(), recursive: true, ..Default::default() };
+            client.delete_if(folder).await?;
+            let read = |path: &str, version: &v1::Receipt| v1::DownloadRequest {
+                path: path.to_owned(),
+                version_id: version.version_id.clone(),
+                ..Default::default()
+            };
+            for (path, version, content) in [
+                ("dir/f", &old, Content::new(1, 10)),
+                ("dir/f", &new, Content::new(2, 20)),
+                ("gone/sub/g", &inside, Content::new(3, 30)),
+            ] {
+                assert_eq!(client.download(read(path, version)).await?.1, content.bytes(), "{path}");
+                let request = v1::GetFileRequest {
+                    path: path.to_owned(),
+                    version_id: version.version_id.clone(),
+                    ..Default::default()
+                };
+                let file = client.files.get_file(request).await?.into_inner().file.unwrap_or_default();
+                assert_eq!((file.file_id, file.replicas.len()), (version.file_id.clone(), 3));
+            }
+            let output = cluster.highwater(&["get", "dir/f", "-", "--version-id", &old.version_id]).await?;
+            assert_eq!(output.stdout, Content::new(1, 10).bytes());
+            // Also where another file is by now; but only where it was, and only by its version.
+            client.put("dir/f", Content::new(5, 50)).await?;
+            assert_eq!(client.download(read("dir/f", &old)).await?.1, Content::new(1, 10).bytes());
+            for (path, version, reason) in [
+                ("kept", &old, "version_not_found"),
+                ("nowhere", &old, "file_not_found"),
+                ("gone/sub", &inside, "file_not_found"),
+            ] {
+                assert_eq!(reason_of(&client.download(read(path, version)).await.unwrap_err()), reason, "{path}");
+            }
+            assert_eq!(reason_of(&client.get("gone/sub/g").await.unwrap_err()), "file_not_found");
+            // What was pruned is gone.
+            let retention = Some(v1::Retention { keep_versions: Some(1), keep_days: None });
+            client.files.set_retention(v1::SetRetentionRequest { retention, ..Default::default() }).await?;
+            client.files.prune(v1::PruneRequest::default()).await?;
+            assert_eq!(reason_of(&client.download(read("dir/f", &old)).await.unwrap_err()), "version_pruned");
+            cluster.verify().await
+        },
+    );
+}

@@ -233,3 +233,38 @@ fn what_others_built_on_a_change_keeps_it() {
         },
     );
 }
+
+#[test]
+fn an_undo_that_found_nothing_to_undo_is_remembered() {
+    run(
+        |b| b,
+        async |cluster| {
+            let mut client = cluster.client().await?;
+            let change = put(&mut client, "mallory", "f", Content::new(2, 20)).await?;
+            let moved = client.mv("f", "elsewhere", OnConflict::Fail).await?;
+            let request = request(&change.sequence, &change.sequence);
+            let first = undo(&mut client, &request).await?;
+            assert_eq!(told(&first), [("f does not name it any more".to_owned(), false)]);
+            // Then it could be undone after all.
+            client.mv("elsewhere", "f", OnConflict::Fail).await?;
+            let dry = undo(&mut client, &v1::UndoRequest { dry_run: true, ..request.clone() }).await?;
+            assert!(dry[0].undone, "{dry:?}");
+            for again in 0..2 {
+                assert_eq!(undo(&mut client, &request).await?, first);
+                let other = v1::UndoRequest { to_sequence: moved.sequence.clone(), ..request.clone() };
+                let reused = undo(&mut client, &other).await.unwrap_err();
+                assert_eq!((reused.code(), reason_of(&reused).as_str()), (Code::AlreadyExists, "request_id_reused"));
+                if again == 0 {
+                    cluster.stack.restart("gateway").await?;
+                    let rebuilt = cluster.projector(&["rebuild", "--switch"]).await?;
+                    ensure!(rebuilt.status.success(), "{rebuilt:?}");
+                    client = cluster.client().await?;
+                }
+            }
+            assert_eq!(client.get("f").await?, Content::new(2, 20).bytes());
+            let another = undo(&mut client, &v1::UndoRequest { request_id: "another".to_owned(), ..request }).await?;
+            assert!(another[0].undone, "{another:?}");
+            cluster.verify().await
+        },
+    );
+}

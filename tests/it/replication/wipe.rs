@@ -25,7 +25,7 @@ fn data_of(cluster: &Cluster, node: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// Stops a node and leaves nothing of its data.
-async fn wipe(cluster: &Cluster, node: &str) -> anyhow::Result<()> {
+pub(super) async fn wipe(cluster: &Cluster, node: &str) -> anyhow::Result<()> {
     cluster.stack.stop(node).await?;
     let dir = data_of(cluster, node)?;
     fs::remove_dir_all(&dir)?;

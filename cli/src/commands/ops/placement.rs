@@ -3,7 +3,8 @@
 use proto::v1::{GetPlacementRequest, Placement, PlacementNode, SetPlacementRequest};
 
 use crate::args::{Copies, OpsPlacement};
-use crate::commands::Context;
+use crate::commands::again::again;
+use crate::commands::{Context, change};
 use crate::exit::{Failure, Sought};
 use crate::output::Format;
 use crate::render;
@@ -30,10 +31,20 @@ async fn show(context: &Context, args: &OpsPlacement) -> Result<Placement, Failu
 }
 
 async fn change(context: &Context, args: &OpsPlacement) -> Result<Placement, Failure> {
-    let mut client = context.connect().await?;
-    let copies = args.copies.map(Copies::get);
-    let nodes = args.nodes.iter().map(PlacementNode::from).collect();
-    let answer = client.operations.set_placement(SetPlacementRequest { copies, nodes, actor: context.actor() }).await;
-    let answer = answer.map_err(|status| Failure::from_status(&status, Sought::Other))?;
+    let client = context.connect().await?;
+    let request = SetPlacementRequest {
+        copies: args.copies.map(Copies::get),
+        nodes: args.nodes.iter().map(PlacementNode::from).collect(),
+        actor: context.actor(),
+        request_id: change::request_id(&args.change),
+    };
+    let ask = || {
+        let (mut operations, request) = (client.operations.clone(), request.clone());
+        async move {
+            let answer = operations.set_placement(request).await;
+            answer.map_err(|status| Failure::from_status(&status, Sought::Other))
+        }
+    };
+    let answer = again(context, args.change.retry_for, ask).await?;
     Ok(answer.into_inner().placement.unwrap_or_default())
 }

@@ -9,7 +9,8 @@ use tonic::{Code, Response};
 
 use crate::args::OpsRetire;
 use crate::client::Client;
-use crate::commands::{Context, stat};
+use crate::commands::again::again;
+use crate::commands::{Context, change, stat};
 use crate::exit::{Exit, Failure, Sought};
 use crate::output::Format;
 use crate::render;
@@ -21,11 +22,13 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 /// Retires a node, or says what is waited for.
 pub(super) async fn run(context: &Context, args: OpsRetire) -> Result<(), Failure> {
     let node = args.node.to_string();
+    let (request_id, actor) = (change::request_id(&args.change), context.actor());
+    let request = RetireNodeRequest { node: node.clone(), request_id, actor };
     let last = RefCell::new(String::new());
     let work = async {
         let client = context.connect().await?;
         loop {
-            match ask(&client, &node).await {
+            match again(context, args.change.retry_for, || ask(&client, &request)).await {
                 Ok(answer) if answer.waiting_for.is_empty() => break Ok(answer),
                 Ok(answer) if args.wait => {
                     stat::say(context, &last, format!("waiting for {}", answer.waiting_for));
@@ -50,7 +53,7 @@ fn not_yet(node: &str, answer: &RetireNodeResponse) -> Failure {
     Failure::new(Exit::Temporary, Code::Unavailable, "node_in_use", message)
 }
 
-async fn ask(client: &Client, node: &str) -> Result<RetireNodeResponse, Failure> {
-    let answer = client.operations.clone().retire_node(RetireNodeRequest { node: node.to_owned() }).await;
+async fn ask(client: &Client, request: &RetireNodeRequest) -> Result<RetireNodeResponse, Failure> {
+    let answer = client.operations.clone().retire_node(request.clone()).await;
     answer.map(Response::into_inner).map_err(|status| Failure::from_status(&status, Sought::Other))
 }

@@ -16,6 +16,9 @@ pub(crate) fn space(space: &v1::Space) -> String {
             .retention
             .as_ref()
             .map(|retention| Retention { keep_versions: retention.keep_versions, keep_days: retention.keep_days }),
+        deleted_sequence: &space.deleted_sequence,
+        deleted_at: rfc3339(space.deleted_at.as_ref()),
+        deleted_by: &space.deleted_by,
     })
 }
 
@@ -46,6 +49,9 @@ struct Space<'a> {
     name: &'a str,
     created_sequence: &'a str,
     retention: Option<Retention>,
+    deleted_sequence: &'a str,
+    deleted_at: Option<String>,
+    deleted_by: &'a str,
 }
 
 #[derive(Serialize)]

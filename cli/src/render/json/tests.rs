@@ -47,7 +47,8 @@ fn waiting() {
 
 #[test]
 fn spaces() {
-    insta::assert_snapshot!(samples::spaces().iter().map(space).collect::<String>());
+    let (all, deleted) = (samples::spaces(), samples::deleted_spaces());
+    insta::assert_snapshot!(all.iter().chain(&deleted).map(space).collect::<String>());
 }
 
 #[test]

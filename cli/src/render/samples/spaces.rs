@@ -8,6 +8,7 @@ pub(in crate::render) fn spaces() -> Vec<v1::Space> {
         name: name.to_owned(),
         created_sequence: sequence(n),
         retention: Some(v1::Retention { keep_versions, keep_days }),
+        ..Default::default()
     };
     vec![
         v1::Space { retention: None, ..space("main", 2, None, None) },
@@ -15,6 +16,19 @@ pub(in crate::render) fn spaces() -> Vec<v1::Space> {
         space("scratch", 6, None, Some(30)),
         space("work", 7, Some(10), Some(1)),
     ]
+}
+
+pub(in crate::render) fn deleted_spaces() -> Vec<v1::Space> {
+    spaces()
+        .into_iter()
+        .skip(2)
+        .map(|space| v1::Space {
+            deleted_sequence: sequence(9),
+            deleted_at: Some(at(0)),
+            deleted_by: "alice".to_owned(),
+            ..space
+        })
+        .collect()
 }
 
 pub(in crate::render) fn pruned() -> v1::PruneResponse {

@@ -16,6 +16,15 @@ pub(crate) fn spaces(spaces: &[v1::Space]) -> String {
     table(["NAME", "RETENTION", "ID", "CREATED AT"], rows, &[])
 }
 
+/// Deleted spaces as a table.
+pub(crate) fn deleted_spaces(spaces: &[v1::Space]) -> String {
+    let rows = spaces.iter().map(|space| {
+        let (name, by) = (plain(&space.name).into_owned(), plain(&space.deleted_by).into_owned());
+        [name, moment(space.deleted_at.as_ref()), by, space.deleted_sequence.clone(), space.space_id.clone()]
+    });
+    table(["NAME", "DELETED", "BY", "AT", "ID"], rows, &[])
+}
+
 /// How long one space keeps old content.
 pub(crate) fn retention(space: &v1::Space) -> String {
     format!("{}: {}\n", plain(&space.name), limits(space.retention.as_ref()))

@@ -81,7 +81,8 @@ fn waiting() {
 #[test]
 fn space_tables() {
     let all = samples::spaces();
-    insta::assert_snapshot!(spaces(&all) + "\n" + &all.iter().map(retention).collect::<String>());
+    let deleted = deleted_spaces(&samples::deleted_spaces());
+    insta::assert_snapshot!(spaces(&all) + "\n" + &all.iter().map(retention).collect::<String>() + "\n" + &deleted);
 }
 
 #[test]

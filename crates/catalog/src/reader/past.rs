@@ -4,11 +4,11 @@ use proto::{FileId, FolderId, Item, Path, SpaceId, VersionId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use fold::rows::VersionRow;
+use fold::rows::{Target, VersionRow};
 
 use super::{Answer, MAX_PAGE, Reader, seen};
 use crate::Error;
-use crate::records::{number, path, unsigned, unsigned_or_none};
+use crate::records::{number, path, target, unsigned, unsigned_or_none};
 
 /// A version as somebody who pruned it saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,66 @@ pub struct PastVersion {
 }
 
 impl Reader {
+    /// What a path named at a sequence, in a space that may have been deleted since.
+    pub async fn item_at(&self, space_id: SpaceId, path: &Path, at: u64) -> Result<Option<Item>, Error> {
+        let segments: Vec<String> = path.segments().map(String::from).collect();
+        let segments = segments.as_slice();
+        self.read(|pool| async move {
+            let row = sqlx::query!(
+                r#"WITH RECURSIVE walk AS (
+                       SELECT 0 AS depth, $1::uuid AS target_id, 'folder'::text COLLATE "C" AS target_kind
+                     UNION ALL
+                       SELECT w.depth + 1, n.target_id, n.target_kind
+                       FROM walk AS w
+                       CROSS JOIN LATERAL (
+                           SELECT target_id, target_kind, to_seq FROM names
+                           WHERE parent_id = w.target_id AND name = ($2::text[])[w.depth + 1] AND from_seq <= $3
+                           ORDER BY from_seq DESC LIMIT 1
+                       ) AS n
+                       WHERE w.target_kind = 'folder' AND w.depth < cardinality($2::text[])
+                           AND (n.to_seq IS NULL OR n.to_seq > $3)
+                   )
+                   SELECT a.catalog_id, a.generation, w.target_id AS "target_id!", w.target_kind AS "target_kind!"
+                   FROM highwater.active AS a JOIN walk AS w ON w.depth = cardinality($2::text[])
+                   WHERE a.singleton"#,
+                space_id.root().uuid(),
+                segments,
+                number(at),
+            )
+            .fetch_optional(&pool)
+            .await?;
+            let Some(row) = row else { return Ok(Answer { seen: None, value: None }) };
+            let item = match target(&row.target_kind, row.target_id)? {
+                Target::File(id) => Item::File(id),
+                Target::Folder(id) => Item::Folder(id),
+            };
+            Ok(Answer { seen: Some(seen!(row)), value: Some(item) })
+        })
+        .await
+    }
+
+    /// The names that were in a folder at a sequence and come after one, in byte order, at most [`MAX_PAGE`].
+    pub async fn names_at(&self, folder_id: FolderId, at: u64, after: &str) -> Result<Vec<String>, Error> {
+        self.read(|pool| async move {
+            let rows = sqlx::query!(
+                "SELECT a.catalog_id, a.generation, n.name
+                 FROM highwater.active AS a CROSS JOIN names AS n
+                 WHERE a.singleton AND n.parent_id = $1 AND n.from_seq <= $2 AND (n.to_seq IS NULL OR n.to_seq > $2)
+                     AND n.name > $3
+                 ORDER BY n.name LIMIT $4",
+                folder_id.uuid(),
+                number(at),
+                after,
+                i64::from(MAX_PAGE),
+            )
+            .fetch_all(&pool)
+            .await?;
+            let seen = rows.first().map(|row| seen!(row));
+            Ok(Answer { seen, value: rows.into_iter().map(|row| row.name).collect() })
+        })
+        .await
+    }
+
     /// The newest version of a file up to a sequence, a tombstone too; none when the file was not there yet.
     pub async fn version_up_to(&self, file_id: FileId, at: u64) -> Result<Option<VersionRow>, Error> {
         let newest = self.versions_before(file_id, number(at.saturating_add(1)), 1).await?;

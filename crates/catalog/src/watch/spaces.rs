@@ -19,9 +19,11 @@ pub(crate) struct Spaces(Mutex<Known>);
 struct Known {
     /// None: nothing is remembered until it is known which generation is read.
     of: Option<Active>,
-    /// The last change of a space that was heard of; `ids` are as it left them.
+    /// The last change of a space that was heard of; the rest is as it left it.
     spaces_seq: u64,
     ids: HashMap<SpaceName, SpaceId>,
+    /// The spaces that had a name once; most names have none.
+    former: HashMap<SpaceName, Vec<SpaceId>>,
 }
 
 // === impl Spaces ===
@@ -31,19 +33,29 @@ impl Spaces {
         self.open().ids.get(name).copied()
     }
 
+    pub(crate) fn former(&self, name: &SpaceName) -> Option<Vec<SpaceId>> {
+        self.open().former.get(name).cloned()
+    }
+
     /// Remembers a space as it was read from this generation when `spaces_seq` was the last change of a space, unless
     /// another change was heard of since.
     pub(crate) fn remember(&self, of: Active, spaces_seq: u64, name: SpaceName, id: SpaceId) {
+        self.remember_in(of, spaces_seq, |known| insert(&mut known.ids, name, id));
+    }
+
+    /// The same of all the spaces that had a name once.
+    pub(crate) fn remember_former(&self, of: Active, spaces_seq: u64, name: SpaceName, ids: Vec<SpaceId>) {
+        self.remember_in(of, spaces_seq, |known| insert(&mut known.former, name, ids));
+    }
+
+    fn remember_in(&self, of: Active, spaces_seq: u64, remember: impl FnOnce(&mut Known)) {
         let mut known = self.open();
         if known.of != Some(of) {
             return;
         }
         known.move_to(spaces_seq);
         if known.spaces_seq == spaces_seq {
-            if known.ids.len() >= MAX_SPACES {
-                known.ids.clear();
-            }
-            known.ids.insert(name, id);
+            remember(&mut known);
         }
     }
 
@@ -54,7 +66,7 @@ impl Spaces {
         if known.of == Some(of) {
             known.move_to(spaces_seq);
         } else {
-            *known = Known { of: Some(of), spaces_seq, ids: HashMap::new() };
+            *known = Known { of: Some(of), spaces_seq, ..Known::default() };
         }
     }
 
@@ -73,8 +85,16 @@ impl Known {
         if spaces_seq > self.spaces_seq {
             self.spaces_seq = spaces_seq;
             self.ids.clear();
+            self.former.clear();
         }
     }
+}
+
+fn insert<T>(names: &mut HashMap<SpaceName, T>, name: SpaceName, value: T) {
+    if names.len() >= MAX_SPACES {
+        names.clear();
+    }
+    names.insert(name, value);
 }
 
 #[cfg(test)]
@@ -102,6 +122,13 @@ mod tests {
         // A read may be ahead of what was heard.
         spaces.remember(of(1), 6, name.clone(), id);
         assert_eq!(spaces.get(&name), Some(id));
+        spaces.remember_former(of(1), 5, name.clone(), vec![id]);
+        assert_eq!(spaces.former(&name), None, "read before the change, remembered after it");
+        spaces.remember_former(of(1), 6, name.clone(), vec![id]);
+        assert_eq!(spaces.former(&name), Some(vec![id]));
+        spaces.heard(of(1), 7);
+        assert_eq!((spaces.get(&name), spaces.former(&name)), (None, None));
+        spaces.remember(of(1), 7, name.clone(), id);
         spaces.heard(of(2), 1);
         assert_eq!(spaces.get(&name), None);
     }

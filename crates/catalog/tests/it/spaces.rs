@@ -92,3 +92,31 @@ async fn nothing_is_found_in_a_space_that_was_deleted() {
     let listed = reader.list(&main_space(), None, 10, "").await.unwrap();
     assert!(matches!(listed, catalog::Listing::NoSpace), "{listed:?}");
 }
+
+#[tokio::test]
+async fn who_had_a_name_once_is_known_the_last_one_first() {
+    let mut journal = Journal::begun(1);
+    let odd = r#"a "b" \c"#;
+    let first = journal.create_space(odd);
+    let (world, mut writer, reader) = World::with(&journal).await.unwrap();
+    let former = async |name: &str| reader.former_spaces(&space_name(name)).await.unwrap();
+    assert_eq!(former(odd).await, [], "it has it still");
+    journal.rename_space(first, odd, "second");
+    let anew = journal.create_space(odd);
+    // Rejected: the name is taken.
+    journal.rename_space(journal.space(), "main", "second");
+    journal.rename_space(first, "second", "third");
+    journal.delete_space(anew, odd);
+    fold(&mut writer, &journal, 10).await.unwrap();
+    reader.wait_for(journal.head(), PATIENCE).await.unwrap();
+    assert_eq!(former(odd).await, [anew, first]);
+    assert_eq!((former("second").await, former("third").await), (vec![first], vec![]));
+    journal.rename_space(first, "third", odd);
+    fold(&mut writer, &journal, 10).await.unwrap();
+    reader.wait_for(journal.head(), PATIENCE).await.unwrap();
+    assert_eq!(former(odd).await, [anew], "the other one has it again");
+    // What is remembered needs no table.
+    let schema = writer.generation().schema();
+    world.sql(&format!("ALTER TABLE {schema}.events RENAME TO gone")).unwrap();
+    assert_eq!(former(odd).await, [anew]);
+}

@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use blobs::Standing;
 use bytes::Bytes;
-use catalog::{Cluster, NodeRow};
+use catalog::{Cluster, NodeRow, Outcome};
 use journal::{Bucket, BucketName};
-use proto::{Fact, Kind, NodeId, NodeRetired, Sequence};
+use proto::{EventId, Fact, Fingerprint, Kind, NodeId, NodeRetired, Sequence, SpaceId};
 use runtime::shutdown::Shutdown;
 use tracing::{debug, info};
 
 use super::redrive::node_not_found;
 use crate::error::{Code, Error, Result};
+use crate::files::request::Author;
+use crate::files::series::Series;
 use crate::files::{Decision, Files, Opened};
 
 /// How often a gateway asks which nodes are part of the cluster, and which are being retired.
@@ -33,20 +35,36 @@ pub(crate) struct Retirement {
     pub(crate) blobs: u64,
 }
 
+/// What is known of a request before it is made again.
+enum Done {
+    /// It was done with the event there.
+    At(u64),
+    /// It is to be done under this id.
+    NotYet(EventId),
+}
+
 impl Files {
-    /// Retires a node, if nothing is lost by it; else says what is waited for, and is to be asked again.
-    pub(crate) async fn retire_node(&self, node: &NodeId) -> Result<Retirement> {
+    /// Retires a node, if nothing is lost by it; else says what is waited for, and is to be asked again. The same request
+    /// again retires nothing once more, also when the node has joined again since.
+    pub(crate) async fn retire_node(&self, node: &NodeId, author: &Author) -> Result<Retirement> {
         if let Some(objection) = self.objection() {
             return Err(objection);
         }
         let opened = self.ready()?;
         // Uploads that the catalog has not come to yet may be on that node alone.
-        self.reach(Some(self.sequence(opened.journal.head().await?.n)?)).await?;
+        self.reach_head().await?;
+        let words = [node.as_str()];
+        let series = self.series(author, SpaceId::NONE, Fingerprint::of_series("retire_node", SpaceId::NONE, &words));
+        let event_id = match self.retired_by(&series).await? {
+            Done::At(n) => return self.since_retired(node, n).await,
+            Done::NotYet(event_id) => event_id,
+        };
         let learning = opened.learning.lock().await;
         let cluster = self.catalog().cluster().await?;
         let joined = &cluster.nodes;
         let Some(row) = joined.iter().find(|row| row.node == *node) else {
-            return self.retired_before(opened, node).await;
+            let n = self.last_retired(opened, node).await?;
+            return self.since_retired(node, self.look_into(&series, n).await?).await;
         };
         if joined.len() == 1 {
             return Err(Error::new(
@@ -69,9 +87,22 @@ impl Files {
         if blobs > 0 {
             return Ok(Retirement { at: None, waiting_for: Some(waiting_for), blobs });
         }
-        self.publish_retired(row).await?;
+        let n = self.publish_retired(row, &series, event_id).await?;
         opened.nodes.set_standing(node, Standing::Gone);
-        self.retired_before(opened, node).await
+        self.since_retired(node, n).await
+    }
+
+    /// Whether the request has retired its node, or had found it retired, before. An attempt that the fold rejected did
+    /// nothing: the next one has another id, that every attempt finds.
+    async fn retired_by(&self, series: &Series) -> Result<Done> {
+        let mut event_id = series.first;
+        while let Some(row) = self.receipt_of(series, event_id).await? {
+            if row.outcome == Outcome::Applied {
+                return Ok(Done::At(row.seq));
+            }
+            event_id = event_id.second_try();
+        }
+        Ok(self.looked_into(series).await?.map_or(Done::NotYet(event_id), Done::At))
     }
 
     /// How many blobs a node holds that are not where they shall be without it, and what that is called.
@@ -87,10 +118,10 @@ impl Files {
         Ok((blobs, format!("{are} not yet on all the nodes that shall hold them without it")))
     }
 
-    async fn publish_retired(&self, row: &NodeRow) -> Result<()> {
+    async fn publish_retired(&self, row: &NodeRow, series: &Series, event_id: EventId) -> Result<u64> {
         let node = &row.node;
         let fact = Fact::NodeRetired(NodeRetired { node: node.clone(), marker_id: row.marker_id });
-        let receipt = self.by_itself(fact).await?;
+        let receipt = self.add(series, event_id, "", fact).await?;
         match (receipt.decision, receipt.reason.as_deref()) {
             (Decision::Rejected, Some("last_node")) => {
                 Err(Error::new(Code::LastNode, format!("{node} is the last node of the cluster; it cannot be retired")))
@@ -102,27 +133,31 @@ impl Files {
             }
             _ => {
                 info!(node.id = %node, "node {node} was retired with event {}", receipt.sequence);
-                Ok(())
+                Ok(receipt.sequence.n)
             }
         }
     }
 
-    /// What there is to say of a node that is no part of the cluster any more.
-    async fn retired_before(&self, opened: &Opened, node: &NodeId) -> Result<Retirement> {
+    /// The last event that says of a node that it was retired.
+    async fn last_retired(&self, opened: &Opened, node: &NodeId) -> Result<u64> {
         let (mut from, mut at) = (1, None);
         while let Some(recorded) = opened.journal.next_of(Kind::NodeRetired, from).await? {
             from = recorded.n + 1;
             match recorded.decode().map(|event| event.fact) {
-                Ok(Fact::NodeRetired(retired)) if retired.node == *node => at = Some(self.sequence(recorded.n)?),
+                Ok(Fact::NodeRetired(retired)) if retired.node == *node => at = Some(recorded.n),
                 Ok(_) | Err(_) => {}
             }
         }
-        let Some(at) = at else { return Err(node_not_found(node)) };
+        at.ok_or_else(|| node_not_found(node))
+    }
+
+    /// What there is to say of a node that was retired with the event at `n`.
+    async fn since_retired(&self, node: &NodeId, n: u64) -> Result<Retirement> {
         let blobs = self.catalog().still_on_their_way_from(node).await?;
         let waiting_for = (blobs > 0).then(|| {
             format!("{node} is retired, but took {blobs} blobs at the last moment that are still being copied from it")
         });
-        Ok(Retirement { at: Some(at), waiting_for, blobs })
+        Ok(Retirement { at: Some(self.sequence(n)?), waiting_for, blobs })
     }
 
     /// Keeps in mind which nodes are part of the cluster and which are being retired, until the shutdown is soft.

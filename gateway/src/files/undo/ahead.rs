@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use catalog::{FolderListing, FolderLookup, Lookup, MAX_PAGE, VersionKind};
-use proto::{EventId, Fact, FileId, FolderId, Item, Path, SpaceName, VersionId};
+use catalog::VersionKind;
+use proto::{EventId, Fact, FileId, FolderId, Item, Path, SpaceId, VersionId};
 
 use crate::error::Result;
 use crate::files::Files;
@@ -14,7 +14,7 @@ use crate::files::Files;
 /// The space as it will be.
 pub(super) struct Ahead<'a> {
     files: &'a Files,
-    space: &'a SpaceName,
+    space_id: SpaceId,
     /// The sequence.
     at: u64,
     /// What was done to folders, in order.
@@ -74,10 +74,10 @@ enum Way {
 }
 
 impl<'a> Ahead<'a> {
-    pub(super) fn new(files: &'a Files, space: &'a SpaceName, at: u64) -> Self {
+    pub(super) fn new(files: &'a Files, space_id: SpaceId, at: u64) -> Self {
         Self {
             files,
-            space,
+            space_id,
             at,
             shifts: Vec::new(),
             leaves: HashMap::new(),
@@ -147,30 +147,23 @@ impl<'a> Ahead<'a> {
         }
         let Way::Past(path, at) = self.way(folder.as_str()) else { return Ok(true) };
         let Ok(path) = path.parse::<Path>() else { return Ok(true) };
-        let mut page_token = String::new();
+        let catalog = self.files.catalog();
+        let Some(Item::Folder(folder_id)) = catalog.item_at(self.space_id, &path, at).await? else { return Ok(true) };
+        let mut after = String::new();
         loop {
-            let (at, folder) = (Some(at), Some(&path));
-            let listing = FolderListing { space: self.space, folder, at, limit: MAX_PAGE, page_token: &page_token };
-            let FolderLookup::Page(page) = self.files.catalog().list_folder(listing).await? else { return Ok(true) };
-            if page.entries.iter().any(|entry| is_there(entry.name.as_str())) {
+            let names = catalog.names_at(folder_id, at, &after).await?;
+            if names.iter().any(|name| is_there(name)) {
                 return Ok(false);
             }
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(true);
-            }
+            let Some(last) = names.into_iter().next_back() else { return Ok(true) };
+            after = last;
         }
     }
 
     /// What a path named at a sequence.
     pub(super) async fn past(&self, path: &str, at: u64) -> Result<Option<Item>> {
         let Ok(path) = path.parse::<Path>() else { return Ok(None) };
-        Ok(match self.files.catalog().file(self.space, &path, None, Some(at)).await? {
-            Lookup::File(file) => Some(Item::File(file.file_id)),
-            Lookup::Pruned(file_id) | Lookup::NoVersion(file_id) => Some(Item::File(file_id)),
-            Lookup::Folder(folder) => Some(Item::Folder(folder.folder_id)),
-            Lookup::NoFile | Lookup::NoSpace => None,
-        })
+        Ok(self.files.catalog().item_at(self.space_id, &path, at).await?)
     }
 
     /// Takes note of a step that undoes the event at `seq`. `like` is the version that its file is like then.

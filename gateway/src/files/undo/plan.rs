@@ -68,7 +68,7 @@ impl Files {
         at: u64,
         first: EventId,
     ) -> Result<Vec<Planned>> {
-        let (ahead, planned) = (Ahead::new(self, space, at), Vec::with_capacity(changes.len()));
+        let (ahead, planned) = (Ahead::new(self, space_id, at), Vec::with_capacity(changes.len()));
         let mut plan = Plan { files: self, space_id, space, at, ahead, first, has_begun: false, planned };
         for (change, event) in changes {
             let opposite = plan.opposite(change, event).await?;

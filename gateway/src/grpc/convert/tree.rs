@@ -1,6 +1,9 @@
 //! Spaces, folders, versions, the trash, and changes.
 
-use catalog::{BlobRow, ChangeRow, Entry, EntryTarget, Outcome, SpaceRow, Trashed, VersionKind, VersionRow, Versioned};
+use catalog::{
+    BlobRow, ChangeRow, DeletedSpace, Entry, EntryTarget, Outcome, SpaceRow, Trashed, VersionKind, VersionRow,
+    Versioned,
+};
 use proto::{Event, Incarnation, Item, v1};
 
 use super::{sequence, text, timestamp};
@@ -12,6 +15,18 @@ pub(crate) fn space(row: &SpaceRow, incarnation: Incarnation) -> v1::Space {
         name: row.name.to_string(),
         created_sequence: sequence(row.created_seq, incarnation),
         retention: Some(v1::Retention { keep_versions: row.keep_versions, keep_days: row.keep_days }),
+        deleted_sequence: row.deleted_seq.map(|seq| sequence(seq, incarnation)).unwrap_or_default(),
+        deleted_at: None,
+        deleted_by: String::new(),
+    }
+}
+
+/// A space that was deleted.
+pub(crate) fn deleted_space(deleted: &DeletedSpace, incarnation: Incarnation) -> v1::Space {
+    v1::Space {
+        deleted_at: Some(timestamp(deleted.deleted_at)),
+        deleted_by: deleted.deleted_by.to_string(),
+        ..space(&deleted.space, incarnation)
     }
 }
 

@@ -17,7 +17,12 @@ impl Service {
     pub(super) async fn list_spaces(&self, asked: v1::ListSpacesRequest) -> Result<v1::ListSpacesResponse> {
         let spaces = self.files.spaces(request::min_sequence(&asked.min_sequence)?).await?;
         let incarnation = self.files.incarnation()?;
-        Ok(v1::ListSpacesResponse { spaces: spaces.iter().map(|row| convert::space(row, incarnation)).collect() })
+        let mut spaces: Vec<_> = spaces.iter().map(|row| convert::space(row, incarnation)).collect();
+        if asked.include_deleted {
+            let deleted = self.files.deleted_spaces().await?;
+            spaces.extend(deleted.iter().map(|space| convert::deleted_space(space, incarnation)));
+        }
+        Ok(v1::ListSpacesResponse { spaces })
     }
 
     pub(super) async fn rename_space(&self, asked: v1::RenameSpaceRequest) -> Result<v1::RenameSpaceResponse> {

@@ -29,7 +29,8 @@ impl Service {
             blob_id: optional(&request.blob_id, request::blob_id)?,
             pending: request.pending,
         };
-        let redriven = self.files.redrive(wish).await?;
+        let author = request::author(&request.actor, &request.request_id)?;
+        let redriven = self.files.redrive(wish, &author).await?;
         let sequence = redriven.at.map(|at| at.to_string()).unwrap_or_default();
         Ok(v1::RedriveResponse { replicas: redriven.replicas, sequence })
     }
@@ -52,7 +53,8 @@ impl Service {
     }
 
     pub(super) async fn retire(&self, request: v1::RetireNodeRequest) -> Result<v1::RetireNodeResponse> {
-        let retirement = self.files.retire_node(&request::node(&request.node)?).await?;
+        let author = request::author(&request.actor, &request.request_id)?;
+        let retirement = self.files.retire_node(&request::node(&request.node)?, &author).await?;
         Ok(v1::RetireNodeResponse {
             sequence: retirement.at.map(|at| at.to_string()).unwrap_or_default(),
             waiting_for: retirement.waiting_for.unwrap_or_default(),

@@ -17,12 +17,12 @@ impl Service {
     }
 
     pub(super) async fn place(&self, request: &v1::SetPlacementRequest) -> Result<v1::SetPlacementResponse> {
-        let author = request::author(&request.actor, "")?;
+        let author = request::author(&request.actor, &request.request_id)?;
         let rule =
             |told: &v1::PlacementNode| Ok((request::node(&told.node)?, request::node_rule(told.weight, &told.zone)?));
         let nodes: Result<_> = request.nodes.iter().map(rule).collect();
         let change = PlacementChange { copies: request.copies, nodes: nodes? };
-        let cluster = self.files.change_placement(author, change).await?;
+        let cluster = self.files.change_placement(&author, change).await?;
         Ok(v1::SetPlacementResponse { placement: Some(told(&cluster, self.files.incarnation()?)) })
     }
 }
