@@ -28,7 +28,7 @@ mod undo;
 mod upload;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use blobs::Nodes;
 use catalog::Reader;
@@ -108,8 +108,6 @@ struct Inner {
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
     finds: Finds,
-    /// For telling how soon the nodes' backlogs are gone.
-    backlogs: Mutex<ops::Backlogs>,
 }
 
 // === impl Files ===
@@ -122,8 +120,7 @@ impl Files {
         let downloads = Arc::new(Semaphore::new(limits.max_downloads));
         let journal_state = watch::Sender::new((JournalState::Closed, Instant::now()));
         let (opened, (finds, inbox)) = (OnceLock::new(), bad_replicas::channel());
-        let backlogs = Mutex::default();
-        let inner = Inner { catalog, opened, journal_state, limits, process, uploads, downloads, finds, backlogs };
+        let inner = Inner { catalog, opened, journal_state, limits, process, uploads, downloads, finds };
         (Self(Arc::new(inner)), inbox)
     }
 
