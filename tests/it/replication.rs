@@ -2,6 +2,7 @@
 //! be again when nodes are wiped, replaced, added, taken out and lose what they hold; and the figures about all that.
 
 mod audit;
+mod catching_up;
 mod disk;
 mod explain;
 mod faults;
