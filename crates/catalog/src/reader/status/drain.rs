@@ -59,7 +59,7 @@ impl Drain {
 mod tests {
     use super::*;
 
-    const WINDOW: Duration = Duration::from_secs(60);
+    const WINDOW: Duration = Duration::from_mins(1);
 
     fn eta(stored: u64, asked: u64, behind: u64) -> Option<Duration> {
         Drain { stored, asked }.eta(behind, WINDOW)
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(eta(0, 0, 500), None);
         assert_eq!(eta(1000, 1000, 500), None);
         assert_eq!(eta(1000, 2000, 500), None);
-        assert_eq!(eta(1, 0, u64::MAX).map(|eta| eta > WINDOW), Some(true));
+        assert_eq!(eta(1, 0, u64::MAX), None, "nor has what would take longer than can be said");
     }
 
     #[test]
