@@ -121,6 +121,9 @@ pub(crate) struct Limits {
     /// How long a change that the fold may reject waits for its outcome.
     #[serde(with = "runtime::config::duration")]
     pub(crate) outcome_wait: Duration,
+    /// How far back it is looked for how fast the nodes' backlogs shrink.
+    #[serde(with = "runtime::config::duration")]
+    pub(crate) eta_window: Duration,
     /// Copies before an upload is acknowledged, when the client does not say.
     pub(crate) ack_replicas: u32,
     /// How long an upload may wait for its copies, and a client for those of a version.
@@ -265,6 +268,9 @@ impl Validate for Limits {
             ("page_bytes", self.page_bytes),
         ];
         faults.extend(counts.iter().filter(|(_, n)| *n == 0).map(|(key, _)| Fault::new(*key, "must be at least 1")));
+        if self.eta_window.is_zero() {
+            faults.push(Fault::new("eta_window", "must be longer than zero"));
+        }
         if self.orphan_grace < self.erase_grace {
             faults.push(Fault::new("orphan_grace", "must not be shorter than erase_grace"));
         }

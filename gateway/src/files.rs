@@ -29,7 +29,7 @@ mod upload;
 mod which_space;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use blobs::Nodes;
 use catalog::Reader;
@@ -109,8 +109,6 @@ struct Inner {
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
     finds: Finds,
-    /// For telling how soon the nodes' backlogs are gone.
-    backlogs: Mutex<ops::Backlogs>,
 }
 
 // === impl Files ===
@@ -123,8 +121,7 @@ impl Files {
         let downloads = Arc::new(Semaphore::new(limits.max_downloads));
         let journal_state = watch::Sender::new((JournalState::Closed, Instant::now()));
         let (opened, (finds, inbox)) = (OnceLock::new(), bad_replicas::channel());
-        let backlogs = Mutex::default();
-        let inner = Inner { catalog, opened, journal_state, limits, process, uploads, downloads, finds, backlogs };
+        let inner = Inner { catalog, opened, journal_state, limits, process, uploads, downloads, finds };
         (Self(Arc::new(inner)), inbox)
     }
 

@@ -64,6 +64,9 @@ pub struct Replicator {
     /// The delays after which a blob comes again that could not be read, as the nodes that may have it are down; and one
     /// that had to make room for the blobs of other nodes.
     pub source_wait: Policy,
+    /// With so many deliveries of one node and lane unacknowledged, in all processes together, blobs that cannot be read do not
+    /// wait there any more: the node catches up with the ones that have them when they are there again.
+    pub max_source_waiting: u32,
     /// A copy that takes longer than this, and than its bytes at `slow_bytes_per_second`, shows that its source is slow: for
     /// a while that source gets at most half of the places of the lane.
     #[serde(with = "duration")]
@@ -153,9 +156,12 @@ impl Config {
             }
         }
         let quarter = self.nats.max_ack_pending / 4;
-        if u32::from(self.replicator.max_waiting) > quarter {
-            let problem = format!("must be at most {quarter}, a quarter of nats.max_ack_pending");
-            faults.push(Fault::new("replicator.max_waiting", problem));
+        let waiting = [
+            ("replicator.max_waiting", u32::from(self.replicator.max_waiting)),
+            ("replicator.max_source_waiting", self.replicator.max_source_waiting),
+        ];
+        for (key, _) in waiting.into_iter().filter(|(_, most)| *most > quarter) {
+            faults.push(Fault::new(key, format!("must be at most {quarter}, a quarter of nats.max_ack_pending")));
         }
         faults
     }
@@ -210,6 +216,7 @@ impl Validate for Replicator {
         check(!self.refill_interval.is_zero(), "refill_interval", "must be longer than zero");
         check(!self.refill_save_within.is_zero(), "refill_save_within", "must be longer than zero");
         check(self.max_waiting >= 1, "max_waiting", "must be at least 1");
+        check(self.max_source_waiting >= 1, "max_source_waiting", "must be at least 1");
         check(!self.slow_after.is_zero(), "slow_after", "must be longer than zero");
         check(self.slow_bytes_per_second >= 1, "slow_bytes_per_second", "must be more than zero");
         check(!self.unknown_event_delay.is_zero(), "unknown_event_delay", "must be longer than zero");

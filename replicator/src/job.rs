@@ -13,6 +13,8 @@ pub(crate) struct Job {
     pub(crate) blob: BlobRef,
     /// What the object on the target says about itself.
     pub(crate) meta: ObjectMeta,
+    /// The node that brought the blob, or is said to have it, configured or not: the event alone tells.
+    pub(crate) origin: NodeId,
     /// Where to read: the node that took the upload first, then the other configured ones.
     pub(crate) sources: Vec<NodeId>,
     /// Sequence number of the event that asks.
@@ -121,6 +123,7 @@ impl Job {
         Self {
             blob: BlobRef::of(uploaded),
             meta: ObjectMeta { event_id: event.id, space: uploaded.space_id, version_id: event.id.version_id() },
+            origin: uploaded.node.clone(),
             sources: sources(&uploaded.node, target, nodes),
             cause: n,
             asked_at: event.time,
@@ -141,6 +144,7 @@ impl Job {
                 slice_bytes: wanted.slice_bytes,
             },
             meta: ObjectMeta { event_id, space: wanted.space_id, version_id: event_id.version_id() },
+            origin: wanted.source.clone(),
             sources: sources(&wanted.source, target, nodes),
             cause: n,
             // The blob may be old, and its erasure be ordered at any time.

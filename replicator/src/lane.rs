@@ -16,11 +16,13 @@ use crate::config::Replicator;
 use crate::confirm::{NotReported, Reports, system_event};
 use crate::job::Asked;
 
+mod catching_up;
 mod copy;
 mod erase;
 mod sources;
 
-pub(crate) use copy::{Failure, asks_others};
+pub(crate) use catching_up::{Account, CatchingUp};
+pub(crate) use copy::{ASK_OTHERS_EVERY, Failure, asks_others};
 pub(crate) use sources::Sources;
 
 /// How long a gate that is shut for the journal's sake waits before it looks again.
@@ -55,6 +57,9 @@ pub(crate) struct Lane {
     pub(crate) waiting: Semaphore,
     /// The copies under way, by the node that they are read from.
     pub(crate) sources: Sources,
+    /// What waits for other nodes and is not waited for here, of all lanes of the target.
+    pub(crate) catching_up: Arc<CatchingUp>,
+    pub(crate) account: Account,
     /// Places for blobs that are being erased.
     pub(crate) erasing: Semaphore,
     /// Places for orders to erase.
@@ -66,6 +71,8 @@ pub(crate) struct Lane {
 impl Lane {
     /// Works until the soft shutdown, then ends what is under way.
     pub(crate) async fn run(self: Arc<Self>) -> Result<(), journal::Error> {
+        // Before anything is delivered: what is done elsewhere need not be done here.
+        self.learn_what_is_left().await;
         let work = self.journal.work(&consumer_name(&self.target, self.consumers), &self.shutdown).await?;
         let at_rest = usize::from(self.settings.max_waiting) + self.settings.confirm_queue;
         let slots = Slots { started: self.concurrency, unended: self.concurrency + at_rest };
@@ -107,6 +114,11 @@ impl Lane {
                 tracing::debug!(seq, node.id = %target, "what event {seq} asks of node {target} is left to its refill");
                 delivery.ack().await
             }
+            Asked::Copy(jobs) if self.is_left(&delivery, &jobs) => {
+                let target = &self.target;
+                tracing::debug!(seq, node.id = %target, "what event {seq} asks of node {target} is left to its catching up");
+                delivery.ack().await
+            }
             Asked::Copy(jobs) => Box::pin(self.copy(delivery, slot, &jobs)).await,
             Asked::Refill(marker_id) => self.begin_refill(delivery, marker_id).await,
             Asked::Erase(order) => Box::pin(self.erase(delivery, slot, &order)).await,
@@ -130,7 +142,7 @@ impl Lane {
 
     /// Whether the event is older than the target's disk: then the refill of that disk does what it asks for, and the fold
     /// would not listen to what becomes of it here.
-    fn is_left_to_refill(&self, seq: u64) -> bool {
+    pub(crate) fn is_left_to_refill(&self, seq: u64) -> bool {
         self.markers.get(&self.target).is_some_and(|disk| seq < disk.since)
     }
 

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use crate::archive::Archiver;
 use crate::config::Config;
 use crate::confirm::{Limits, Reporter, Reports, What};
-use crate::lane::{Lane, Sources};
+use crate::lane::{Account, CatchingUp, Lane, Sources};
 use crate::refill::Refiller;
 
 /// How often it is asked whether a node was retired.
@@ -49,17 +49,21 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
             tasks.spawn(format!("replicator.report.{target}.{what}"), reporter.run());
             reports
         });
+        let catching_up = Arc::new(CatchingUp::default());
         for name in &config.replicator.lanes {
             let Some(consumers) = name.consumers() else {
                 let archiver = shared.archiver(&target, holder.clone());
                 tasks.spawn(format!("replicator.archive.{target}"), archiver.run());
                 continue;
             };
-            let lane = shared.lane(&target, consumers, (stored.clone(), erased.clone()));
+            let lane = shared.lane(&target, consumers, (stored.clone(), erased.clone()), &catching_up);
             tasks.spawn(format!("replicator.copy.{target}.{name}"), Arc::new(lane).run());
         }
-        let refiller = Refiller::new(shared.lane(&target, journal::Lane::Small, (stored, erased)), holder.clone());
+        let lane = Arc::new(shared.lane(&target, journal::Lane::Small, (stored, erased), &catching_up));
+        let refiller = Refiller::new(Arc::clone(&lane), None, holder.clone());
         tasks.spawn(format!("replicator.refill.{target}"), refiller.run());
+        let catch_up = catch_up(process.clone(), lane, holder.clone());
+        tasks.spawn(format!("replicator.catch_up.{target}"), catch_up);
     }
     tracing::info!("copying to {}, lanes {}", words(&config.targets()), words(&config.replicator.lanes));
     telemetry::ready("replicator");
@@ -89,7 +93,13 @@ impl Shared<'_> {
         }
     }
 
-    fn lane(&self, target: &NodeId, consumers: journal::Lane, (stored, erased): (Reports, Reports)) -> Lane {
+    fn lane(
+        &self,
+        target: &NodeId,
+        consumers: journal::Lane,
+        (stored, erased): (Reports, Reports),
+        catching_up: &Arc<CatchingUp>,
+    ) -> Lane {
         let settings = self.config.replicator.clone();
         Lane {
             target: target.clone(),
@@ -106,11 +116,24 @@ impl Shared<'_> {
             shutdown: self.process.shutdown.clone(),
             waiting: Semaphore::new(usize::from(settings.max_waiting)),
             sources: Sources::new(settings.concurrency(consumers)),
+            catching_up: Arc::clone(catching_up),
+            account: Account::default(),
             erasing: Semaphore::new(usize::from(settings.erase_concurrency)),
             orders: Semaphore::new(usize::from(settings.max_waiting)),
             named: Mutex::new(BTreeSet::new()),
             settings,
         }
+    }
+}
+
+/// Starts the catching up of a node with each other one, those included that are not configured any more.
+async fn catch_up(process: Process, lane: Arc<Lane>, holder: String) {
+    let mut sources: BTreeSet<NodeId> = lane.learn_what_is_left().await.into_iter().collect();
+    sources.extend(lane.node_ids.iter().filter(|node| **node != lane.target).cloned());
+    for source in sources {
+        let name = format!("replicator.catch_up.{}.{source}", lane.target);
+        let refiller = Refiller::new(Arc::clone(&lane), Some(source), holder.clone());
+        process.tasks.spawn(name, refiller.run());
     }
 }
 

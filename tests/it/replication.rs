@@ -3,6 +3,7 @@
 
 mod again;
 mod audit;
+mod catching_up;
 mod disk;
 mod explain;
 mod faults;

@@ -143,8 +143,8 @@ pub(crate) struct Events {
 
 /// Show the journal, the catalog and the nodes
 ///
-/// What a node lacks is counted in the catalog each time. ETA tells how soon that is done if it goes on as it did since
-/// the status was asked for first, so it takes --watch to know it.
+/// What a node lacks is counted in the catalog each time. ETA tells how soon that is done if it goes on as it did in the
+/// last minute; there is none while it does not get less.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Status {
     /// Show it again every second, until stopped

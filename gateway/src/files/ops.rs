@@ -1,6 +1,5 @@
 //! For people who run the system: what was given up and why, asking for it again, taking a node out.
 
-mod backlog;
 mod explain;
 mod given_up;
 mod redrive;
@@ -8,7 +7,6 @@ mod refill;
 mod retire;
 mod sentences;
 
-pub(crate) use backlog::Backlogs;
 pub(crate) use explain::{Explained, What};
 pub(crate) use redrive::Wish;
 pub(super) use redrive::copies_per_event;

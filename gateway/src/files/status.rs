@@ -1,7 +1,6 @@
 //! What the system is doing.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use blobs::Health;
@@ -44,8 +43,6 @@ pub(crate) struct NodeStatus {
     pub(crate) health: Option<Health>,
     /// What the catalog counts; `None` for a node that has not joined, and while the catalog does not answer.
     pub(crate) counted: Option<catalog::NodeStatus>,
-    /// Until nothing is pending, as fast as it went lately.
-    pub(crate) eta: Option<Duration>,
     /// The filling of it that is under way.
     pub(crate) refill: Option<Refill>,
 }
@@ -65,7 +62,6 @@ impl Files {
                 let unknown = || NodeStatus::new(counts.node.clone());
                 nodes.entry(counts.node.clone()).or_insert_with(unknown).counted = Some(counts.clone());
             }
-            self.estimate(counted.checkpoint.n, &mut nodes);
         }
         // A journal that does not answer is not asked for more.
         if journal.as_ref().is_ok_and(|journal| journal.head.is_some()) {
@@ -77,7 +73,8 @@ impl Files {
     }
 
     async fn count(&self, patience: Duration) -> Result<catalog::Status> {
-        let Ok(counted) = timeout(patience, self.catalog().status()).await else {
+        let (now, window) = (self.inner().process.clock.now(), self.inner().limits.eta_window);
+        let Ok(counted) = timeout(patience, self.catalog().status(now, window)).await else {
             let problem = "the catalog cannot be read now; nothing is lost, try again later";
             let detail = format!("it did not count within {patience:?}");
             return Err(Error::new(Code::CatalogUnavailable, problem).because(detail));
@@ -97,17 +94,6 @@ impl Files {
         let head = asked.ok().and_then(Result::ok);
         let last_head = head.unwrap_or_else(|| journal.recent_head());
         Ok(JournalStatus { incarnation: journal.identity().incarnation, head, last_head })
-    }
-
-    /// Tells how soon each backlog is gone.
-    fn estimate(&self, checkpoint: u64, nodes: &mut BTreeMap<NodeId, NodeStatus>) {
-        let now = Instant::now();
-        let mut backlogs = self.inner().backlogs.lock().unwrap_or_else(PoisonError::into_inner);
-        for (id, node) in nodes.iter_mut() {
-            let bytes = node.counted.as_ref().map(|counted| counted.bytes_pending);
-            node.eta = bytes.and_then(|bytes| backlogs.note(id, now, checkpoint, bytes));
-        }
-        backlogs.keep(|node| nodes.contains_key(node));
     }
 
     async fn find_refills(&self, nodes: &mut BTreeMap<NodeId, NodeStatus>) {
@@ -133,6 +119,6 @@ impl Status {
 
 impl NodeStatus {
     pub(crate) fn new(node: NodeId) -> Self {
-        Self { node, health: None, counted: None, eta: None, refill: None }
+        Self { node, health: None, counted: None, refill: None }
     }
 }

@@ -197,7 +197,7 @@ fn node(node: &NodeStatus, incarnation: Incarnation) -> v1::Node {
         blobs_lost: counted.map_or(0, |counted| counted.blobs_lost),
         oldest_pending_at: counted.and_then(|counted| counted.oldest_pending_at).map(timestamp),
         blobs_erasing: counted.map_or(0, |counted| counted.blobs_erasing),
-        eta: node.eta.map(ops::duration),
+        eta: counted.and_then(|counted| counted.eta).map(ops::duration),
         refill: node.refill.as_ref().map(|refill| ops::refill(refill, incarnation)),
     }
 }

@@ -82,7 +82,7 @@ const COUNTED: [Family<catalog::NodeStatus>; 8] = [
 /// How soon nothing is pending on each node.
 const ENDING: [Family<Duration>; 1] = [Family {
     name: "highwater_node_pending_eta_seconds",
-    help: "Time until nothing is pending on the node, as fast as it went lately; absent while that cannot be told.",
+    help: "Time until nothing is pending on the node, as fast as it went lately; absent while its backlog does not shrink.",
     figure: |eta, _| Some(eta.as_secs_f64()),
 }];
 
@@ -118,7 +118,7 @@ pub(super) fn page(status: &Status, seen: &Seen) -> prometheus::Result<String> {
     page.catalog(status)?;
     page.health(&status.nodes)?;
     page.nodes(&COUNTED, &status.nodes, seen, |node| node.counted.as_ref())?;
-    page.nodes(&ENDING, &status.nodes, seen, |node| node.eta.as_ref())?;
+    page.nodes(&ENDING, &status.nodes, seen, |node| node.counted.as_ref()?.eta.as_ref())?;
     page.nodes(&REFILLED, &status.nodes, seen, |node| node.refill.as_ref())?;
     TextEncoder::new().encode_to_string(&page.0.gather())
 }

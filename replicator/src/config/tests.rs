@@ -37,8 +37,12 @@ fn an_unknown_target_is_a_fault() {
 
 #[test]
 fn the_waiting_are_at_most_a_quarter_of_the_unacknowledged() {
-    let faults = loaded(&["nats.max_ack_pending=100", "replicator.max_waiting=26"]).unwrap_err();
-    assert!(faults.to_string().contains("at most 25"), "{faults}");
+    for (waiting, for_sources) in [(26, 25), (25, 26)] {
+        let waiting = format!("replicator.max_waiting={waiting}");
+        let for_sources = format!("replicator.max_source_waiting={for_sources}");
+        let faults = loaded(&["nats.max_ack_pending=100", &waiting, &for_sources]).unwrap_err();
+        assert!(faults.to_string().contains("at most 25"), "{faults}");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::job::Job;
 
 /// How often a copy may come again while its origin is down before the others are asked for the blob once more; with
 /// [`Replicator::source_wait`] at its longest, that is every eight minutes.
-const ASK_OTHERS_EVERY: u32 = 8;
+pub(crate) const ASK_OTHERS_EVERY: u32 = 8;
 
 /// Why an attempt made no copy.
 pub(crate) enum Failure {
@@ -77,6 +77,9 @@ impl Lane {
             if round.stopped.is_none()
                 && let Some((_, reason)) = round.unread.first()
             {
+                if round.failed.is_empty() && self.leave(&delivery, &round.unread).await {
+                    return delivery.ack().await;
+                }
                 // Those that failed are tried with them then.
                 return self.set_aside(delivery, reason).await;
             }

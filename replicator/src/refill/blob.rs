@@ -18,12 +18,13 @@ pub(super) enum Fate {
     Erased,
     /// It was given up, which the journal says.
     Parked,
-    /// The process is to end: it is looked at again.
+    /// The process is to end, or it cannot be read by who does not wait for that: it is looked at again.
     Left,
 }
 
 impl Refiller {
-    /// Brings one blob to its end. Faults of nodes are waited for, without a place; the blob's own count, as in the lanes.
+    /// Brings one blob to its end. Faults of nodes are waited for, without a place; the blob's own count, as in the lanes. Who
+    /// catches up does not wait for sources: they are many that wait for one.
     pub(super) async fn bring(&self, job: &Job) -> Fate {
         let (lane, soft) = (&self.lane, self.lane.shutdown.soft_token());
         // What is done between two waits is on the heap, only then: thousands of these may wait.
@@ -68,6 +69,9 @@ impl Refiller {
                 }
                 Err(Failure::Source(reason)) => {
                     say_waits(job, lane, &reason);
+                    if self.source.is_some() {
+                        return Fate::Left;
+                    }
                     waiting.get_or_insert_with(|| self.set_aside.wait());
                     unread += 1;
                     nth_delay(&lane.settings.source_wait, unread)

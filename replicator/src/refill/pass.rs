@@ -1,19 +1,20 @@
 //! One pass through the journal, from where the last one stopped.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use journal::{Disk, Error, Refill, Replay, Saved};
-use proto::{BlobId, DecodeError, Event, Fact, FileUploaded, Recorded};
+use proto::{BlobId, DecodeError, Event, Fact, FileUploaded, NodeId, Recorded};
 use runtime::config::{byte_size, duration};
 use tokio::time::Instant;
 
 use super::Refiller;
 use super::blob::Fate;
-use crate::job::Job;
+use crate::job::{Asked, Job};
 
 /// Events taken from the journal at once.
 const BATCH: usize = 500;
@@ -21,12 +22,18 @@ const BATCH: usize = 500;
 const WAIT: Duration = Duration::from_secs(1);
 /// How often the log says how far it is.
 const SAY_EVERY: Duration = Duration::from_secs(10);
+/// So often more may be added to what is caught up with while it is written down how far that is.
+const SAVE_ATTEMPTS: u32 = 5;
 
 /// Why a pass ended.
 #[derive(Debug)]
 pub(super) enum End {
     /// Everything is on the node.
     Done,
+    /// Some of what is to be caught up with cannot be read now.
+    Left,
+    /// The node that is caught up with went away.
+    SourceDown,
     /// Another refill has taken the place of this one.
     Replaced,
     /// The process is to end.
@@ -51,6 +58,14 @@ pub(super) struct Pass<'a> {
     taken: u64,
     /// The events whose blobs are not brought to their end.
     open: BTreeSet<u64>,
+    /// The first event of which some blobs are left for another pass.
+    left: Option<u64>,
+    /// The last event that is read; there may be more to catch up with by the end.
+    until: u64,
+    /// What the bucket has.
+    saved: Refill,
+    /// Whether the source was there in the beginning: then it is of no use to go on without it.
+    needs_source: bool,
     running: FuturesUnordered<BoxFuture<'a, Brought>>,
     progress: Progress,
 }
@@ -72,6 +87,10 @@ impl<'a> Pass<'a> {
             refiller,
             disk,
             taken: from,
+            left: None,
+            until: saved.refill.until,
+            saved: saved.refill.clone(),
+            needs_source: refiller.source.is_some() && !refiller.source_is_down(),
             refill: saved.refill,
             revision: saved.revision,
             erased,
@@ -85,8 +104,8 @@ impl<'a> Pass<'a> {
     /// Reads the journal and copies what the node lacks. An error is the journal's.
     pub(super) async fn run(mut self) -> Result<End, Error> {
         let lane = &self.refiller.lane;
-        let (target, position, until) = (&lane.target, self.refill.position, self.refill.until);
-        tracing::info!(seq = self.refill.cause, node.id = %target, "filling node {target} from event {} to {until}", position + 1);
+        let (target, position, until) = (&lane.target, self.refill.position, self.until);
+        tracing::info!(seq = self.refill.cause, node.id = %target, "{} from event {} to {until}", self.what(), position + 1);
         let mut replay = lane.journal.replay(position + 1, Some(until));
         let mut save_at = Instant::now() + lane.settings.refill_save_within;
         let end = loop {
@@ -94,7 +113,10 @@ impl<'a> Pass<'a> {
                 break End::Unknown(unknown);
             }
             if self.queue.is_empty() && self.running.is_empty() && replay.is_finished() {
-                break End::Done;
+                break if self.left.is_some() { End::Left } else { End::Done };
+            }
+            if let Some(end) = self.end_of_use() {
+                break end;
             }
             tokio::select! {
                 biased;
@@ -113,11 +135,30 @@ impl<'a> Pass<'a> {
         };
         let is_done = matches!(end, End::Done);
         if matches!(end, End::Replaced) || !self.save(is_done).await? {
-            tracing::info!(node.id = %target, "another refill of node {target} takes the place of this one");
+            tracing::info!(node.id = %target, "{}: another refill takes the place of this one", self.what());
             return Ok(End::Replaced);
         }
-        self.say_end(is_done);
+        self.say_end();
         Ok(end)
+    }
+
+    /// Why it is of no use to go on catching up: the source went away, or too many are done of those that come after the first
+    /// that is not.
+    fn end_of_use(&self) -> Option<End> {
+        let refiller = self.refiller;
+        if self.needs_source && refiller.source_is_down() {
+            return Some(End::SourceDown);
+        }
+        let is_far_ahead = lock(&refiller.ahead).len() >= refiller.lane.settings.refill_set_aside.max(1);
+        is_far_ahead.then_some(End::Left)
+    }
+
+    fn what(&self) -> String {
+        let target = &self.refiller.lane.target;
+        match &self.refiller.source {
+            None => format!("filling node {target}"),
+            Some(source) => format!("having node {target} catch up with node {source}"),
+        }
     }
 
     /// Starts as many copies as may be under way: being made, waiting between two attempts, or to be reported; and those
@@ -129,7 +170,10 @@ impl<'a> Pass<'a> {
             && let Some(recorded) = self.queue.pop_front()
         {
             let n = recorded.n;
-            let jobs = self.jobs(&recorded)?;
+            let jobs = match &self.refiller.source {
+                None => self.jobs(&recorded)?,
+                Some(source) => self.jobs_from(source, &recorded)?,
+            };
             if !jobs.is_empty() {
                 let refiller = self.refiller;
                 self.open.insert(n);
@@ -176,6 +220,20 @@ impl<'a> Pass<'a> {
         Ok(jobs)
     }
 
+    /// The copies that an event asks for and that are first to be read from the node that is caught up with: what is left to
+    /// that by the lanes, and nothing else, so that it is known of each event who does it.
+    fn jobs_from(&self, source: &NodeId, recorded: &Recorded) -> Result<Vec<Job>, DecodeError> {
+        let (lane, n) = (&self.refiller.lane, recorded.n);
+        if lane.is_left_to_refill(n) || lock(&self.refiller.ahead).contains(&n) {
+            return Ok(Vec::new());
+        }
+        match Asked::read(recorded, &lane.target, &lane.node_ids) {
+            Asked::Copy(jobs) => Ok(jobs.into_iter().filter(|job| job.origin == *source).collect()),
+            Asked::Unknown(unknown) => Err(unknown),
+            Asked::Refill(_) | Asked::Erase(_) | Asked::Nothing(_) | Asked::Undecodable(_) => Ok(Vec::new()),
+        }
+    }
+
     /// Whether the node was to hold what an upload brought.
     fn takes(&self, n: u64, uploaded: &FileUploaded) -> bool {
         let target = &self.refiller.lane.target;
@@ -206,18 +264,47 @@ impl<'a> Pass<'a> {
         if is_done {
             self.open.remove(&n);
         }
+        if self.refiller.source.is_none() {
+            return;
+        }
+        if !is_done {
+            // Not counted as open: there may be very many.
+            self.open.remove(&n);
+            self.left = Some(self.left.map_or(n, |left| left.min(n)));
+        } else if self.left.is_some_and(|left| left < n) {
+            lock(&self.refiller.ahead).insert(n);
+        }
+    }
+
+    /// The last event up to which nothing is open or left.
+    fn position(&self) -> u64 {
+        let first = self.open.first().copied().into_iter().chain(self.left).min();
+        first.map_or(self.taken, |first| first - 1)
     }
 
     /// Writes down how far it is; false when another refill has taken the place of this one.
     async fn save(&mut self, is_done: bool) -> Result<bool, Error> {
         let lane = &self.refiller.lane;
-        let before = self.open.first().map_or(self.taken, |first| first - 1);
-        self.refill.position = if is_done { self.refill.until } else { before };
-        self.refill.updated_at = lane.clock.now();
-        self.refill.done = is_done;
-        let saved = lane.journal.save_refill(&lane.target, &self.refill, self.revision).await?;
-        self.revision = saved.unwrap_or(self.revision);
-        Ok(saved.is_some())
+        for _ in 0..SAVE_ATTEMPTS {
+            // There may be more by now.
+            let is_done = is_done && self.refill.until == self.until;
+            self.refill.position = if is_done { self.until } else { self.position() };
+            self.refill.updated_at = lane.clock.now();
+            self.refill.done = is_done;
+            if let Some(revision) = lane.journal.save_refill(&lane.target, &self.refill, self.revision).await? {
+                (self.saved, self.revision) = (self.refill.clone(), revision);
+                let mut ahead = lock(&self.refiller.ahead);
+                *ahead = ahead.split_off(&(self.refill.position + 1));
+                return Ok(true);
+            }
+            let Some(found) = self.refiller.saved().await? else { return Ok(false) };
+            if found.refill != (Refill { until: found.refill.until, ..self.saved.clone() }) {
+                return Ok(false);
+            }
+            (self.refill.until, self.revision) = (found.refill.until, found.revision);
+            self.saved = found.refill;
+        }
+        Ok(false)
     }
 
     fn say(&mut self) {
@@ -229,28 +316,33 @@ impl<'a> Pass<'a> {
         let left = self.progress.left(*position, *until).map_or_else(|| "unknown".to_owned(), duration::format_rounded);
         tracing::info!(
             seq = self.refill.cause, node.id = %target,
-            "filling node {target}: {blobs_copied} blobs ({}) copied, at event {position} of {until}, time left: {left}",
-            byte_size::format(self.refill.bytes_copied)
+            "{}: {blobs_copied} blobs ({}) copied, at event {position} of {until}, time left: {left}",
+            self.what(), byte_size::format(self.refill.bytes_copied)
         );
     }
 
-    fn say_end(&self, is_done: bool) {
+    fn say_end(&self) {
         let (target, Refill { position, until, blobs_copied, .. }) = (&self.refiller.lane.target, &self.refill);
         let (progress, size) = (&self.progress, byte_size::format(self.refill.bytes_copied));
-        if is_done {
+        let what = self.what();
+        if self.refill.done {
             tracing::info!(
                 seq = self.refill.cause, node.id = %target,
-                "filled node {target}: {blobs_copied} blobs ({size}) copied, {} were there, {} erased, {} given up, up to \
-                 event {until}, in {}",
+                "done with {what}: {blobs_copied} blobs ({size}) copied, {} were there, {} erased, {} given up, up to event \
+                 {until}, in {}",
                 progress.found, progress.erased, progress.parked, duration::format_rounded(progress.began.elapsed())
             );
         } else {
             tracing::info!(
                 seq = self.refill.cause, node.id = %target,
-                "the refill of node {target} stops at event {position} of {until}, {blobs_copied} blobs ({size}) are copied"
+                "{what} stops at event {position} of {until}, {blobs_copied} blobs ({size}) are copied"
             );
         }
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn read(replay: &mut Replay) -> Result<Vec<Recorded>, Error> {

@@ -1,5 +1,9 @@
 //! Numbers: what is stored where, and what is still to be done.
 
+mod drain;
+
+use std::time::Duration;
+
 use proto::NodeId;
 use time::OffsetDateTime;
 
@@ -37,6 +41,9 @@ pub struct NodeStatus {
     pub events_behind: u64,
     /// When the oldest of them was uploaded.
     pub oldest_pending_at: Option<OffsetDateTime>,
+    /// Until none of these bytes are pending, if it goes on as it did lately: zero when none are, none while they do not get
+    /// fewer.
+    pub eta: Option<Duration>,
     /// Blobs whose copying was given up.
     pub blobs_parked: u64,
     /// Blobs that were there and are not any more.
@@ -46,10 +53,12 @@ pub struct NodeStatus {
 }
 
 impl Reader {
-    /// How the catalog stands. Counts all replicas, so ask it every few seconds, not for every request.
-    pub async fn status(&self) -> Result<Status, Error> {
+    /// How the catalog stands. Counts all replicas, so ask it every few seconds, not for every request. `now` and `window`
+    /// are for the estimates only, which go by what happened in that long before now, by the times of the events.
+    pub async fn status(&self, now: OffsetDateTime, window: Duration) -> Result<Status, Error> {
         self.read(|pool| async move {
             let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            let drains = drain::drains(&mut tx, now, window).await?;
             // The one read of whole tables: here plans for that are the right ones.
             sqlx::query!("SELECT set_config('enable_seqscan', 'on', true) AS scan, set_config('enable_hashjoin', 'on', true) AS hash")
                 .fetch_one(&mut *tx)
@@ -91,12 +100,15 @@ impl Reader {
             let nodes: Result<Vec<NodeStatus>, Error> = nodes
                 .into_iter()
                 .map(|row| {
+                    let node: NodeId = word("nodes", "node", &row.node)?;
+                    let bytes_pending = unsigned("blobs", "size_bytes", row.bytes)?;
                     Ok(NodeStatus {
-                        node: word("nodes", "node", &row.node)?,
+                        eta: drains.get(&node).copied().unwrap_or_default().eta(bytes_pending, window),
+                        node,
                         blobs_stored: unsigned("replicas", "state", row.stored)?,
                         blobs_pending: unsigned("replicas", "state", row.pending)?,
                         events_behind: unsigned("replicas", "seq", row.events)?,
-                        bytes_pending: unsigned("blobs", "size_bytes", row.bytes)?,
+                        bytes_pending,
                         oldest_pending_at: row.oldest_at,
                         blobs_parked: unsigned("replicas", "state", row.parked)?,
                         blobs_lost: unsigned("replicas", "state", row.lost)?,
@@ -110,8 +122,7 @@ impl Reader {
                 undecodable_events: unsigned("events", "event_id", head.undecodable)?,
                 nodes: nodes?,
             };
-            let seen = Seen { catalog_id: head.catalog_id, generation: head.generation };
-            Ok(Answer { seen: Some(seen), value: status })
+            Ok(Answer { seen: Some(Seen { catalog_id: head.catalog_id, generation: head.generation }), value: status })
         })
         .await
     }

@@ -12,7 +12,7 @@ mod browsing;
 mod building;
 mod comparing;
 mod disks;
-
+mod draining;
 mod fencing;
 mod folding;
 mod history;

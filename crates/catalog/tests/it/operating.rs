@@ -7,7 +7,7 @@ use proto::{
 };
 use uuid::Uuid;
 
-use crate::short::catch_up;
+use crate::short::{catch_up, status};
 use crate::world::{Journal, World, marker, node};
 
 /// Everything that was given up, page by page.
@@ -95,7 +95,7 @@ async fn what_was_given_up_is_told_page_by_page_with_a_place_in_the_tree() {
     assert_eq!(given_up(&reader, Some("node-a"), 1).await, []);
     assert!(reader.given_up(Some(&node("node-a")), 1, "00").await.is_err());
 
-    let status = reader.status().await.unwrap();
+    let status = status(&reader).await.unwrap();
     let counted: Vec<_> = status.nodes.iter().map(|n| (n.blobs_parked, n.blobs_lost, n.blobs_erasing)).collect();
     assert_eq!(counted, [(0, 0, 1), (2, 0, 1), (0, 1, 1)]);
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use catalog::{Error, Lookup, Reader, Switch};
 
 use crate::cluster::Cluster;
+use crate::short::status;
 use crate::world::{Journal, PATIENCE, World, fold, main_space, path};
 
 /// Asks until the reader is unavailable for a reason with these words.
@@ -98,7 +99,7 @@ async fn a_server_that_restarts_is_found_again() {
         world.cluster.stop();
         unavailable(&reader, "").await;
         // Known to be gone, it is said without waiting for a connection as long as one may take.
-        let status = tokio::time::timeout(world.config.acquire_timeout, reader.status()).await.unwrap();
+        let status = tokio::time::timeout(world.config.acquire_timeout, status(&reader)).await.unwrap();
         assert!(matches!(status, Err(Error::Unavailable { .. })), "{status:?}");
         // Ids of spaces do not change: who knows one may go on.
         assert_eq!(reader.space(&main_space()).await.unwrap(), Some(journal.space()));

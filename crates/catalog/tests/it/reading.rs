@@ -4,6 +4,7 @@ use catalog::{Error, Lookup, Outcome};
 use proto::{OnConflict, VersionId};
 use uuid::Uuid;
 
+use crate::short::status;
 use crate::world::{Journal, World, main_space, node, path};
 
 #[tokio::test]
@@ -107,7 +108,7 @@ async fn status_counts_what_is_where_and_what_is_left() {
     journal.garbage();
     journal.garbage();
     let (_world, writer, reader) = World::with(&journal).await.unwrap();
-    let status = reader.status().await.unwrap();
+    let status = status(&reader).await.unwrap();
     assert_eq!((status.generation, status.undecodable_events), (writer.generation(), 2));
     assert_eq!(status.checkpoint.sequence(), journal.head());
     let [a, b, c] = status.nodes.as_slice() else { panic!("{status:?}") };

@@ -11,6 +11,11 @@ pub(crate) fn time_of(n: u64) -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH + std::time::Duration::from_secs(n)
 }
 
+/// How the catalog stands, with estimates that go by all that there is.
+pub(crate) async fn status(reader: &Reader) -> Result<catalog::Status, catalog::Error> {
+    reader.status(time_of(1_000_000), std::time::Duration::from_secs(1_000_000)).await
+}
+
 /// Folds what is new in the journal; the reader has seen it.
 pub(crate) async fn catch_up(writer: &mut Writer, reader: &Reader, journal: &Journal) {
     fold(writer, journal, 1000).await.unwrap();

@@ -7,6 +7,7 @@ use proto::{Incarnation, Sequence};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::short::status;
 use crate::world::{Journal, PATIENCE, World, fold};
 
 #[tokio::test]
@@ -83,6 +84,6 @@ async fn a_closed_reader_is_unavailable_and_its_task_is_gone() {
     let (world, _writer, reader) = World::with(&journal).await.unwrap();
     reader.close();
     assert!(world.tasks.clone().join(tokio::time::sleep(PATIENCE)).await.is_clean());
-    let error = reader.status().await.unwrap_err();
+    let error = status(&reader).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
 }

@@ -49,7 +49,11 @@ impl Files {
         let unread = unread(&holders);
         let mut sentences = Vec::with_capacity(known.replicas.len());
         for replica in &known.replicas {
-            let refill = refill::under_way(&opened.journal, &replica.node).await;
+            let mut refill = refill::under_way(&opened.journal, &replica.node).await;
+            if refill.is_none() && replica.state == Some(ReplicaState::Pending) {
+                let origin = &known.blob.origin_node;
+                refill = refill::catching_up(&opened.journal, &replica.node, origin, replica.seq).await;
+            }
             let health = health_of(&replica.node);
             sentences.push(sentence(&known, replica, &Seen { health, refill, unread: unread.clone() }));
         }

@@ -14,6 +14,15 @@ pub(crate) async fn under_way(journal: &Journal, node: &NodeId) -> Option<Refill
     (!told.refill.done).then_some(told.refill)
 }
 
+/// The catching up of a node with the one that brought a blob, if it is to do what event `n` asks for; as above.
+pub(super) async fn catching_up(journal: &Journal, node: &NodeId, origin: &NodeId, n: u64) -> Option<Refill> {
+    let told = journal.catching_up(node, origin).await;
+    let told = told
+        .inspect_err(|error| debug!(node.id = %node, "how {node} catches up with {origin} is not known: {error}"))
+        .ok()??;
+    (!told.refill.done && told.refill.covers(n)).then_some(told.refill)
+}
+
 /// How long it takes until a filling is done, if it goes on as it did; none before that can be told.
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
 pub(crate) fn eta(refill: &Refill) -> Option<Duration> {

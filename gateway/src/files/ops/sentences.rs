@@ -10,7 +10,7 @@ use proto::NodeId;
 pub(super) struct Seen {
     /// How this gateway sees it; `None` for a node that it is not configured for.
     pub(super) health: Option<Health>,
-    /// The filling of it that is under way.
+    /// The filling of it that is under way, or its catching up with who brought the blob.
     pub(super) refill: Option<Refill>,
     /// Why the blob can be read from no node now, and so cannot be copied to it.
     pub(super) unread: Option<String>,
@@ -104,10 +104,13 @@ fn who_goes_on(node: &str, Seen { health, refill, unread }: &Seen) -> String {
             (Some(unread), _) => {
                 format!("{node} is healthy, but {unread}; its replicators go on by themselves when that is over")
             }
-            (None, Some(refill)) => format!(
-                "{node} is healthy and being filled, which has come to event {} of {}",
-                refill.position, refill.until
-            ),
+            (None, Some(Refill { source, position, until, .. })) => {
+                let what = match source {
+                    None => "being filled".to_owned(),
+                    Some(source) => format!("catching up with {source}"),
+                };
+                format!("{node} is healthy and {what}, which has come to event {position} of {until}")
+            }
             (None, None) => format!("{node} is healthy, and its replicators come to it by themselves"),
         },
     }
@@ -193,6 +196,19 @@ mod tests {
             "not placed: no event asked for a copy there",
         ];
         assert_eq!(cases, expected);
+    }
+
+    #[test]
+    fn what_is_filled_and_what_is_caught_up_with_is_said() {
+        let said = |source: Option<&str>| {
+            let source = source.map(|source| source.parse().unwrap());
+            let marker_id = proto::MarkerId::new(Uuid::nil());
+            let refill = Refill { source, position: 7, ..Refill::new(12, marker_id, OffsetDateTime::UNIX_EPOCH) };
+            who_goes_on("node-b", &Seen { health: Some(Health::Healthy), refill: Some(refill), unread: None })
+        };
+        assert_eq!(said(None), "node-b is healthy and being filled, which has come to event 7 of 12");
+        let expected = "node-b is healthy and catching up with node-a, which has come to event 7 of 12";
+        assert_eq!(said(Some("node-a")), expected);
     }
 
     #[test]

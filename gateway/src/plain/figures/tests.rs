@@ -84,6 +84,7 @@ fn each_node_has_its_state_and_its_counts() {
         blobs_parked: 4,
         blobs_lost: 5,
         blobs_erasing: 6,
+        eta: Some(Duration::from_secs(90)),
     };
     let lines = samples(&status(
         None,
@@ -92,7 +93,6 @@ fn each_node_has_its_state_and_its_counts() {
             NodeStatus {
                 health: unavailable,
                 counted: Some(counted),
-                eta: Some(Duration::from_secs(90)),
                 refill: Some(refill),
                 ..NodeStatus::new(node("node-b"))
             },
@@ -138,6 +138,7 @@ fn a_clock_that_is_behind_makes_no_age_negative() {
         blobs_parked: 0,
         blobs_lost: 0,
         blobs_erasing: 0,
+        eta: None,
     };
     let lines = samples(&status(None, vec![NodeStatus { counted: Some(counted), ..NodeStatus::new(node("node-a")) }]));
     assert!(lines.contains(&"highwater_node_oldest_pending_age_seconds{node=\"node-a\"} 0".to_owned()), "{lines:?}");
