@@ -72,15 +72,8 @@ pub struct Entry {
 
 impl BucketName {
     /// Every bucket.
-    pub const ALL: [Self; 7] = [
-        Self::Leases,
-        Self::Nodes,
-        Self::Uploads,
-        Self::Refills,
-        Self::Scrub,
-        Self::Archive,
-        Self::Requests,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Leases, Self::Nodes, Self::Uploads, Self::Refills, Self::Scrub, Self::Archive, Self::Requests];
 
     /// Its name in JetStream.
     pub const fn as_str(self) -> &'static str {

@@ -54,7 +54,6 @@ struct Left<'a> {
     on_nodes: &'a [OnNode],
     /// The journal that is to be restored.
     old: Incarnation,
-    cluster: ClusterId,
     journal: Option<&'a Journal>,
     catalog: Option<(&'a Reader, Checkpoint)>,
 }
@@ -84,7 +83,7 @@ pub(super) async fn run(config: &Config, process: &Process, flags: &Restore) -> 
         nobody_works(journal).await?;
     }
     let old = which(&on_nodes, journal.as_ref(), catalog.as_ref().map(|(_, at)| at))?;
-    let left = Left { on_nodes: &on_nodes, old, cluster, journal: journal.as_ref(), catalog };
+    let left = Left { on_nodes: &on_nodes, old, journal: journal.as_ref(), catalog };
     let file = flags.file.clone().unwrap_or_else(|| format!("highwater-journal-{}.jsonl", old.uuid().simple()).into());
     if file.exists() {
         bail!("{} is there already: go on with it by --file, or move it away", file.display());

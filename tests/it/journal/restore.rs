@@ -134,117 +134,126 @@ async fn is_whole(cluster: &Cluster, acknowledged: &Acknowledged) -> anyhow::Res
 
 #[test]
 fn a_tail_that_was_lost_under_stopped_services_is_restored() {
-    run(|b| archiving(b).replicators(1), async |cluster| {
-        let folder = tempfile::tempdir()?;
-        let mut acknowledged = Acknowledged::default();
-        let mut client = cluster.client().await?;
-        acknowledged.change(&mut client, "before", 25).await?;
-        let backup = back_up_running(cluster).await?;
-        acknowledged.change(&mut cluster.client().await?, "after", 500).await?;
-        cluster.settle().await;
-        let whole = archived(cluster, &NODES).await;
-        let head = whole["archives"][0]["archived"].as_u64().context("no number")?;
+    run(
+        |b| archiving(b).replicators(1),
+        async |cluster| {
+            let folder = tempfile::tempdir()?;
+            let mut acknowledged = Acknowledged::default();
+            let mut client = cluster.client().await?;
+            acknowledged.change(&mut client, "before", 25).await?;
+            let backup = back_up_running(cluster).await?;
+            acknowledged.change(&mut cluster.client().await?, "after", 500).await?;
+            cluster.settle().await;
+            let whole = archived(cluster, &NODES).await;
+            let head = whole["archives"][0]["archived"].as_u64().context("no number")?;
 
-        let refused = cluster.output("gateway", &["journal", "restore", "--dry-run"]).await?;
-        let words = said(&refused);
-        assert!(refused.status.code() == Some(2) && words.contains("stop all services"), "{words}");
-        stop(cluster, &SERVICES).await?;
-        let nothing = restore(cluster, folder.path(), &[]).await?;
-        assert_eq!((&nothing["incarnation"], &nothing["last_common"]), (&Value::Null, &head.into()), "{nothing}");
+            let refused = cluster.output("gateway", &["journal", "restore", "--dry-run"]).await?;
+            let words = said(&refused);
+            assert!(refused.status.code() == Some(2) && words.contains("stop all services"), "{words}");
+            stop(cluster, &SERVICES).await?;
+            let nothing = restore(cluster, folder.path(), &[]).await?;
+            assert_eq!((&nothing["incarnation"], &nothing["last_common"]), (&Value::Null, &head.into()), "{nothing}");
 
-        lose(cluster, &backup).await?;
-        // One node may be away for good, and a segment of another one broken.
-        cluster.stack.stop("node-b").await?;
-        let planned = restore(cluster, folder.path(), &["--dry-run", "--without", "node-b"]).await?;
-        let (_, report) = verify(cluster).await?;
-        assert_eq!(report["equal"], false, "a dry run changes nothing: {report}");
-        let restored = restore(cluster, folder.path(), &["--without", "node-b"]).await?;
-        assert_eq!((&restored["last_common"], &restored["moved"]), (&head.into(), &0.into()), "{restored}");
-        assert_eq!(planned["last_common"], restored["last_common"]);
-        assert!(restored["survived"].as_u64() < Some(head), "{restored}");
-        cluster.stack.start("node-b").await?;
-        rebuild(cluster).await?;
-        start(cluster, &SERVICES).await?;
-        is_whole(cluster, &acknowledged).await
-    });
+            lose(cluster, &backup).await?;
+            // One node may be away for good, and a segment of another one broken.
+            cluster.stack.stop("node-b").await?;
+            let planned = restore(cluster, folder.path(), &["--dry-run", "--without", "node-b"]).await?;
+            let (_, report) = verify(cluster).await?;
+            assert_eq!(report["equal"], false, "a dry run changes nothing: {report}");
+            let restored = restore(cluster, folder.path(), &["--without", "node-b"]).await?;
+            assert_eq!((&restored["last_common"], &restored["moved"]), (&head.into(), &0.into()), "{restored}");
+            assert_eq!(planned["last_common"], restored["last_common"]);
+            assert!(restored["survived"].as_u64() < Some(head), "{restored}");
+            cluster.stack.start("node-b").await?;
+            rebuild(cluster).await?;
+            start(cluster, &SERVICES).await?;
+            is_whole(cluster, &acknowledged).await
+        },
+    );
 }
 
 #[test]
 fn a_tail_that_was_lost_under_running_services_is_restored() {
-    run(|b| archiving(b).replicators(1), async |cluster| {
-        let folder = tempfile::tempdir()?;
-        let mut acknowledged = Acknowledged::default();
-        acknowledged.change(&mut cluster.client().await?, "before", 10).await?;
-        let backup = back_up_running(cluster).await?;
-        acknowledged.change(&mut cluster.client().await?, "after", 50).await?;
-        cluster.settle().await;
-        lose(cluster, &backup).await?;
-        let mut client = cluster.client().await?;
-        eventually("changes are refused", async || {
-            let status = match client.put("lost", Content::new(2, 500)).await {
-                Ok(receipt) => panic!("acknowledged in a journal that has lost its tail: {receipt:?}"),
-                Err(status) => status,
-            };
-            ensure!(reason_of(&status) == "journal_diverged", "{status:?}");
-            anyhow::Ok(())
-        })
-        .await;
-        stop(cluster, &["gateway", "replicator-1"]).await?;
-        cluster.stack.wait_exit("projector").await?;
-        // What was written in the meantime by somebody who did not look is not thrown away.
-        let (_, report) = verify(cluster).await?;
-        let short = report["sequence"].as_str().and_then(|text| text.rsplit_once('-')).context("no sequence")?.1;
-        overwrite(cluster, short.parse::<u64>()? + 3).await?;
+    run(
+        |b| archiving(b).replicators(1),
+        async |cluster| {
+            let folder = tempfile::tempdir()?;
+            let mut acknowledged = Acknowledged::default();
+            acknowledged.change(&mut cluster.client().await?, "before", 10).await?;
+            let backup = back_up_running(cluster).await?;
+            acknowledged.change(&mut cluster.client().await?, "after", 50).await?;
+            cluster.settle().await;
+            lose(cluster, &backup).await?;
+            let mut client = cluster.client().await?;
+            eventually("changes are refused", async || {
+                let status = match client.put("lost", Content::new(2, 500)).await {
+                    Ok(receipt) => panic!("acknowledged in a journal that has lost its tail: {receipt:?}"),
+                    Err(status) => status,
+                };
+                ensure!(reason_of(&status) == "journal_diverged", "{status:?}");
+                anyhow::Ok(())
+            })
+            .await;
+            stop(cluster, &["gateway", "replicator-1"]).await?;
+            cluster.stack.wait_exit("projector").await?;
+            // What was written in the meantime by somebody who did not look is not thrown away.
+            let (_, report) = verify(cluster).await?;
+            let short = report["sequence"].as_str().and_then(|text| text.rsplit_once('-')).context("no sequence")?.1;
+            overwrite(cluster, short.parse::<u64>()? + 3).await?;
 
-        eventually("leases have ended", async || restore(cluster, folder.path(), &["--dry-run"]).await).await;
-        let restored = restore(cluster, folder.path(), &[]).await?;
-        assert_eq!(restored["moved"], 3, "{restored}");
-        // Cut short, it is begun again with the file.
-        let again = restore(cluster, folder.path(), &[]).await?;
-        assert_eq!(again["incarnation"], restored["incarnation"]);
-        rebuild(cluster).await?;
-        start(cluster, &SERVICES).await?;
-        is_whole(cluster, &acknowledged).await
-    });
+            eventually("leases have ended", async || restore(cluster, folder.path(), &["--dry-run"]).await).await;
+            let restored = restore(cluster, folder.path(), &[]).await?;
+            assert_eq!(restored["moved"], 3, "{restored}");
+            // Cut short, it is begun again with the file.
+            let again = restore(cluster, folder.path(), &[]).await?;
+            assert_eq!(again["incarnation"], restored["incarnation"]);
+            rebuild(cluster).await?;
+            start(cluster, &SERVICES).await?;
+            is_whole(cluster, &acknowledged).await
+        },
+    );
 }
 
 #[test]
 fn a_journal_that_is_gone_is_restored_from_archive_and_catalog_and_without_a_catalog_from_the_archive() {
-    run(|b| archiving(b).replicators(1), async |cluster| {
-        let folders = [tempfile::tempdir()?, tempfile::tempdir()?];
-        let mut acknowledged = Acknowledged::default();
-        acknowledged.change(&mut cluster.client().await?, "archived", 25).await?;
-        cluster.settle().await;
-        let report = archived(cluster, &NODES).await;
-        let on_nodes = report["archives"][0]["archived"].as_u64().context("no number")?;
-        // The catalog alone has the rest.
-        cluster.stack.stop("replicator-1").await?;
-        acknowledged.change(&mut cluster.client().await?, "in the catalog", 20).await?;
-        cluster.settle_catalog().await;
-        stop(cluster, &["gateway", "projector"]).await?;
-        super::jetstream(cluster).await?.delete_stream(super::STREAM).await?;
-        let refused = cluster.output("gateway", &["init"]).await?;
-        assert!(!refused.status.success() && said(&refused).contains("The journal is lost"), "{}", said(&refused));
+    run(
+        |b| archiving(b).replicators(1),
+        async |cluster| {
+            let folders = [tempfile::tempdir()?, tempfile::tempdir()?];
+            let mut acknowledged = Acknowledged::default();
+            acknowledged.change(&mut cluster.client().await?, "archived", 25).await?;
+            cluster.settle().await;
+            let report = archived(cluster, &NODES).await;
+            let on_nodes = report["archives"][0]["archived"].as_u64().context("no number")?;
+            // The catalog alone has the rest.
+            cluster.stack.stop("replicator-1").await?;
+            acknowledged.change(&mut cluster.client().await?, "in the catalog", 20).await?;
+            cluster.settle_catalog().await;
+            stop(cluster, &["gateway", "projector"]).await?;
+            super::jetstream(cluster).await?.delete_stream(super::STREAM).await?;
+            let refused = cluster.output("gateway", &["init"]).await?;
+            assert!(!refused.status.success() && said(&refused).contains("The journal is lost"), "{}", said(&refused));
 
-        let less = restore(cluster, folders[0].path(), &["--dry-run", "--without-catalog"]).await?;
-        assert_eq!((&less["last_common"], &less["archived"]), (&on_nodes.into(), &on_nodes.into()), "{less}");
-        let restored = restore(cluster, folders[0].path(), &[]).await?;
-        assert_eq!(restored["archived"], on_nodes, "{restored}");
-        assert!(restored["last_common"].as_u64() >= Some(on_nodes + 20), "{restored}");
-        rebuild(cluster).await?;
-        start(cluster, &SERVICES).await?;
-        is_whole(cluster, &acknowledged).await?;
+            let less = restore(cluster, folders[0].path(), &["--dry-run", "--without-catalog"]).await?;
+            assert_eq!((&less["last_common"], &less["archived"]), (&on_nodes.into(), &on_nodes.into()), "{less}");
+            let restored = restore(cluster, folders[0].path(), &[]).await?;
+            assert_eq!(restored["archived"], on_nodes, "{restored}");
+            assert!(restored["last_common"].as_u64() >= Some(on_nodes + 20), "{restored}");
+            rebuild(cluster).await?;
+            start(cluster, &SERVICES).await?;
+            is_whole(cluster, &acknowledged).await?;
 
-        // Both lost: what the archive holds is back, of the life that is the present one.
-        stop(cluster, &SERVICES).await?;
-        super::jetstream(cluster).await?.delete_stream(super::STREAM).await?;
-        let (_, report) = verify(cluster).await?;
-        let on_nodes = report["archives"].as_array().context("no archives")?.iter();
-        let on_nodes = on_nodes.filter_map(|archive| archive["archived"].as_u64()).max();
-        let restored = restore(cluster, folders[1].path(), &["--without-catalog"]).await?;
-        assert_eq!(restored["last_common"].as_u64(), on_nodes, "{restored}");
-        rebuild(cluster).await?;
-        start(cluster, &SERVICES).await?;
-        is_whole(cluster, &acknowledged).await
-    });
+            // Both lost: what the archive holds is back, of the life that is the present one.
+            stop(cluster, &SERVICES).await?;
+            super::jetstream(cluster).await?.delete_stream(super::STREAM).await?;
+            let (_, report) = verify(cluster).await?;
+            let on_nodes = report["archives"].as_array().context("no archives")?.iter();
+            let on_nodes = on_nodes.filter_map(|archive| archive["archived"].as_u64()).max();
+            let restored = restore(cluster, folders[1].path(), &["--without-catalog"]).await?;
+            assert_eq!(restored["last_common"].as_u64(), on_nodes, "{restored}");
+            rebuild(cluster).await?;
+            start(cluster, &SERVICES).await?;
+            is_whole(cluster, &acknowledged).await
+        },
+    );
 }
