@@ -59,6 +59,7 @@ impl Segment {
     }
 
     /// The empty one that comes after this one.
+    #[must_use]
     pub fn next(&self) -> Self {
         Self::begin(self.incarnation, self.first + self.events.len() as u64, self.chain)
     }
