@@ -85,7 +85,7 @@ impl Archiver {
         let duty = format!("archive-{}", self.target);
         let Some(mut lease) = self.journal.acquire(&duty, &self.holder).await? else { return Ok(()) };
         let archived = tokio::select! {
-            archived = self.archive(&node) => archived,
+            archived = self.archive(node) => archived,
             () = lease.keep() => {
                 tracing::warn!(node.id = %self.target, "lost the lease of the archive on node {}", self.target);
                 return Ok(());
@@ -212,7 +212,9 @@ impl Archiver {
                 return Ok(false);
             }
             due.get_or_insert_with(|| Instant::now() + settings.archive_within);
-            batch.into_iter().for_each(|recorded| tail.segment.push(recorded));
+            for recorded in batch {
+                tail.segment.push(recorded);
+            }
         }
         Ok(due.is_some())
     }

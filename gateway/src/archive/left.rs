@@ -119,7 +119,7 @@ pub(super) struct Tail<'a> {
 impl<'a> Tail<'a> {
     /// The events after number `at`.
     pub(super) fn new(reader: &'a Reader, checkpoint: &Checkpoint, at: u64) -> Self {
-        Self { reader, checkpoint: checkpoint.clone(), at, ready: VecDeque::new() }
+        Self { reader, checkpoint: *checkpoint, at, ready: VecDeque::new() }
     }
 
     /// The next event; `None` at the checkpoint, or before an event that cannot be decoded: the catalog does not know how it
@@ -138,6 +138,40 @@ impl<'a> Tail<'a> {
         let Ok(event) = Event::decode(&raw) else { return Ok(None) };
         let (subject, message_id) = (event.fact.subject(), event.id.to_string());
         Ok(Some(Recorded { n, subject, message_id, payload: raw.into() }))
+    }
+}
+
+/// All that keeps its place: the archive, and then the catalog's tail.
+#[derive(Debug)]
+pub(super) struct History<'a> {
+    pub(super) archive: Archive<'a>,
+    catalog: Option<(&'a Reader, Checkpoint)>,
+    tail: Option<Tail<'a>>,
+    /// The last event that came.
+    at: u64,
+    /// The last one of the archive, once that has ended.
+    pub(super) archived: u64,
+}
+
+impl<'a> History<'a> {
+    pub(super) fn new(archive: Archive<'a>, catalog: Option<(&'a Reader, Checkpoint)>) -> Self {
+        Self { archive, catalog, tail: None, at: 0, archived: 0 }
+    }
+
+    /// The next event; `None` at the end of all.
+    pub(super) async fn next(&mut self) -> anyhow::Result<Option<Recorded>> {
+        let mut next = match &mut self.tail {
+            Some(tail) => tail.next().await?,
+            None => self.archive.next().await?,
+        };
+        if next.is_none() && self.tail.is_none() {
+            self.archived = self.at;
+            if let Some((reader, checkpoint)) = self.catalog.take() {
+                next = self.tail.insert(Tail::new(reader, &checkpoint, self.at)).next().await?;
+            }
+        }
+        self.at = next.as_ref().map_or(self.at, |event| event.n);
+        Ok(next)
     }
 }
 

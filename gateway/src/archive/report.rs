@@ -156,11 +156,9 @@ fn told(archive: &Archive, present: Option<proto::Incarnation>) -> String {
     } else {
         format!(" of the journal {}", archive.incarnation.uuid().simple())
     };
-    match last {
-        0 => format!("{node}: nothing is archived{of}"),
-        _ => {
-            let plural = if segments == 1 { "" } else { "s" };
-            format!("{node}: events 1 to {last}{of}, in {segments} segment{plural}")
-        }
+    if last == 0 {
+        return format!("{node}: nothing is archived{of}");
     }
+    let plural = if segments == 1 { "" } else { "s" };
+    format!("{node}: events 1 to {last}{of}, in {segments} segment{plural}")
 }

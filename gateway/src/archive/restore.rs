@@ -21,7 +21,7 @@ use runtime::program::Process;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::left::{Archive, OnNode, Surviving, Tail, look};
+use super::left::{Archive, History, OnNode, Surviving, look};
 use crate::args::Restore;
 use crate::config::Config;
 use crate::files::SOURCE;
@@ -179,35 +179,16 @@ impl Left<'_> {
             Some(journal) => Some(Surviving::new(journal.replay(1, Some(journal.head().await?.n)))),
             None => None,
         };
-        let mut archive = Archive::new(self.on_nodes, self.old);
+        let catalog = self.catalog.filter(|(_, checkpoint)| checkpoint.incarnation == self.old);
+        let mut history = History::new(Archive::new(self.on_nodes, self.old), catalog);
         let mut beside = Beside { same: true, survived: 0, next: None };
         // The ids of events that the journal may have at another place.
         let mut elsewhere = HashSet::new();
         let (mut at, mut chain) = (0, Sha256Digest::new([0; 32]));
         let mut progress = Progress::new("collected");
         let mut folded = None;
-        let mut archived = 0;
-        let mut tail = None;
-        loop {
+        while let Some(event) = history.next().await? {
             process.shutdown.check()?;
-            let next = match &mut tail {
-                None => match archive.next().await? {
-                    Some(event) => Some(event),
-                    None => {
-                        archived = at;
-                        let catalog =
-                            self.catalog.as_ref().filter(|(_, checkpoint)| checkpoint.incarnation == self.old);
-                        let begun = catalog.map(|(reader, checkpoint)| Tail::new(reader, checkpoint, at));
-                        match tail.insert(begun) {
-                            Some(tail) => tail.next().await?,
-                            None => None,
-                        }
-                    }
-                },
-                Some(Some(tail)) => tail.next().await?,
-                Some(None) => None,
-            };
-            let Some(event) = next else { break };
             beside.compare(&event, survivors.as_mut()).await?;
             if !beside.same {
                 elsewhere.insert(event.message_id.clone());
@@ -225,10 +206,10 @@ impl Left<'_> {
             old: self.old,
             new: Some(new),
             last_common,
-            archived,
+            archived: history.archived,
             survived: beside.survived,
             moved: 0,
-            problems: archive.problems,
+            problems: history.archive.problems,
             file: None,
         };
         // What the journal has after that is no loss.

@@ -143,9 +143,10 @@ async fn archive(
     if let Some(Beside { head, .. }) = beside
         && archive.last > head
     {
-        let (lost, last) = (archive.last - head, archive.last);
+        let last = archive.last;
+        let missing = last - head;
         archive.differs(format!(
-            "the archive goes up to event {last}, the journal ends with event {head}: {lost} events are lost there"
+            "the archive goes up to event {last}, the journal ends with event {head}: {missing} events are lost there"
         ));
     }
     Ok(archive)
