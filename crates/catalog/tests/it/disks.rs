@@ -34,8 +34,6 @@ impl Journal {
         let rule = NodeRule { weight: 3.try_into().unwrap(), zone: Some("north".parse().unwrap()) };
         let placement = Placement { copies: copies.try_into().ok(), nodes: [(node("node-a"), rule)].into() };
         self.publish(Fact::PlacementChanged(PlacementChanged { placement }));
-        let old_incarnation = proto::Incarnation::new(self.incarnation.uuid());
-        self.publish(Fact::JournalRestored(proto::JournalRestored { old_incarnation, last_common: 1 }));
     }
 
     /// An upload to node-a that shall be on these nodes.
