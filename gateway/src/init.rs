@@ -8,7 +8,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, bail};
 use blobs::Nodes;
 use journal::{Change, Journal, Lease, Plan, Report};
-use proto::{Actor, ClusterId, Event, EventId, Fact, Kind, NodeId, SpaceCreated, SpaceName};
+use proto::{ClusterId, Event, EventId, Fact, Kind, NodeId, SpaceCreated, SpaceName};
 use runtime::program::Process;
 use runtime::retry::{Backoff, sleep};
 use runtime::shutdown::Cancelled;
@@ -136,16 +136,7 @@ fn event_id(cluster: ClusterId, what: &str) -> EventId {
 }
 
 async fn publish(journal: &Journal, process: &Process, id: EventId, fact: Fact) -> anyhow::Result<u64> {
-    let event = Event {
-        id,
-        source: SOURCE.to_owned(),
-        time: process.clock.now(),
-        actor: Actor::system(),
-        request_id: None,
-        fingerprint: None,
-        rules: fact.rules(),
-        fact,
-    };
+    let event = Event::of_system(id, SOURCE, process.clock.now(), fact);
     Ok(journal.publish(&event).await?.n)
 }
 

@@ -87,6 +87,20 @@ struct Envelope<'a> {
 // === impl Event ===
 
 impl Event {
+    /// One that nobody asked for: the system itself says what it knows.
+    pub fn of_system(id: EventId, source: &str, time: OffsetDateTime, fact: Fact) -> Self {
+        Self {
+            id,
+            source: source.to_owned(),
+            time,
+            actor: Actor::system(),
+            request_id: None,
+            fingerprint: None,
+            rules: fact.rules(),
+            fact,
+        }
+    }
+
     /// Writes the event as CloudEvents structured JSON.
     pub fn encode(&self) -> Vec<u8> {
         let data = self.fact.to_raw().expect("facts hold only strings, numbers and lists, which JSON can write");

@@ -7,9 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use journal::{Journal, PublishError};
-use proto::{
-    Actor, BlobErased, BlobId, ErasedBlob, Event, EventId, Fact, MarkerId, NodeId, ReplicaStored, StoredReplica,
-};
+use proto::{BlobErased, BlobId, ErasedBlob, Event, EventId, Fact, MarkerId, NodeId, ReplicaStored, StoredReplica};
 use runtime::clock::{Clock, Ids};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -75,16 +73,7 @@ struct Report {
 
 /// An event of the system, which is about a fact that this process knows first.
 pub(crate) fn system_event(clock: &Clock, ids: &Ids, fact: Fact) -> Event {
-    Event {
-        id: EventId::new(ids.v7()),
-        source: SOURCE.to_owned(),
-        time: clock.now(),
-        actor: Actor::system(),
-        request_id: None,
-        fingerprint: None,
-        rules: fact.rules(),
-        fact,
-    }
+    Event::of_system(EventId::new(ids.v7()), SOURCE, clock.now(), fact)
 }
 
 /// The next batch: all of one marker, at most `limits.batch`, none older than `limits.within`. `carry` holds a report of

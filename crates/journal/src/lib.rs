@@ -56,6 +56,6 @@ pub use names::{ConsumerName, Lane, SUBJECTS, consumer_name};
 pub use publish::Published;
 pub use refills::{Refill, Saved};
 pub use replay::Replay;
-pub use restore::{Restoring, restore};
+pub use restore::{Replaced, Restoring, restore};
 pub use slots::{Paused, Slot, Slots};
 pub use work::{Delivery, Ended, Work};

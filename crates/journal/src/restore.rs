@@ -6,12 +6,12 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishAckFuture;
 use async_nats::jetstream::stream;
-use proto::Recorded;
+use proto::{Incarnation, Recorded};
 use runtime::shutdown::Shutdown;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::config::Config;
+use crate::config::{Config, DUPLICATE_WINDOW};
 use crate::error::Error;
 use crate::journal::{Identity, connect};
 use crate::layout;
@@ -45,9 +45,26 @@ pub struct Restoring {
     recent: VecDeque<(Instant, String)>,
 }
 
-/// Takes away the stream that is there, whatever is in it, and makes an empty one that is this journal. Its caller has
-/// everything that is worth keeping in a file.
-pub async fn restore(config: &Config, identity: Identity, shutdown: &Shutdown) -> Result<Restoring, Error> {
+/// The journal whose place the restored one takes, as its events were collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replaced {
+    /// Which life.
+    pub incarnation: Incarnation,
+    /// Its last event then.
+    pub head: u64,
+}
+
+/// Makes an empty stream that is this journal; `None` when it is there already, and complete. Its caller has everything that
+/// is worth keeping in a file.
+///
+/// Taken away is only a stream of this same journal that is half made, and the one that is `replaced`, if nothing was added
+/// to it since. Any other is refused.
+pub async fn restore(
+    config: &Config,
+    identity: Identity,
+    replaced: Option<Replaced>,
+    shutdown: &Shutdown,
+) -> Result<Option<Restoring>, Error> {
     let link = connect(config, shutdown).await?;
     let faults = safety::server_faults(&link, config, None).await?;
     if !faults.is_empty() {
@@ -55,7 +72,10 @@ pub async fn restore(config: &Config, identity: Identity, shutdown: &Shutdown) -
     }
     let name = &config.stream;
     match link.stream(name).await {
-        Ok(_) => {
+        Ok(info) => {
+            if may_be_deleted(&info, identity, replaced)? == Verdict::Complete {
+                return Ok(None);
+            }
             let deleted = link.ask::<Value>(format!("STREAM.DELETE.{name}"), &json!({})).await?;
             deleted.map_err(|error| refusal(format!("delete the stream {name}"), &error))?;
         }
@@ -66,7 +86,34 @@ pub async fn restore(config: &Config, identity: Identity, shutdown: &Shutdown) -
     let created = link.ask::<stream::Info>(format!("STREAM.CREATE.{name}"), &wanted).await?;
     created.map_err(|error| refusal(format!("make the stream {name}"), &error))?;
     let (sent, recent) = (VecDeque::new(), VecDeque::new());
-    Ok(Restoring { link, config: config.clone(), identity, last: 0, sent, recent })
+    Ok(Some(Restoring { link, config: config.clone(), identity, last: 0, sent, recent }))
+}
+
+#[derive(PartialEq, Eq)]
+enum Verdict {
+    /// It is what shall be made.
+    Complete,
+    /// What it has is in the file.
+    Replaceable,
+}
+
+fn may_be_deleted(info: &stream::Info, wanted: Identity, replaced: Option<Replaced>) -> Result<Verdict, Error> {
+    let (name, head) = (&info.config.name, info.state.last_sequence);
+    let found = layout::identity(&info.config).map_err(|fault| Error::Unsafe(vec![fault]))?;
+    if found == wanted {
+        let is_complete = info.config.duplicate_window == DUPLICATE_WINDOW;
+        return Ok(if is_complete { Verdict::Complete } else { Verdict::Replaceable });
+    }
+    let there = Replaced { incarnation: found.incarnation, head };
+    if found.cluster == wanted.cluster && replaced == Some(there) {
+        return Ok(Verdict::Replaceable);
+    }
+    let life = found.incarnation.uuid().simple();
+    let reason = format!(
+        "it is the journal {life} with {head} events, which are not what was collected: restore without the file of an \
+         earlier attempt, while nobody writes"
+    );
+    Err(Error::refused(format!("replace the stream {name}"), &reason))
 }
 
 // === impl Restoring ===

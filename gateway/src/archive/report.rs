@@ -5,7 +5,7 @@ use std::io::Write as _;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::restore::Restored;
+use super::restore::{Found, Restored};
 use super::verify::{Archive, Compared};
 use crate::args::Restore;
 
@@ -48,8 +48,8 @@ struct RestoreReport<'a> {
     incarnation: Option<String>,
     dry_run: bool,
     last_common: u64,
-    archived: u64,
-    survived: u64,
+    archived: Option<u64>,
+    survived: Option<u64>,
     moved: u64,
     problems: &'a [String],
     file: Option<&'a std::path::Path>,
@@ -67,8 +67,8 @@ fn restored_line(restored: &Restored, flags: &Restore) -> anyhow::Result<String>
         incarnation: restored.new.map(|new| new.uuid().simple().to_string()),
         dry_run: flags.dry_run,
         last_common: restored.last_common,
-        archived: restored.archived,
-        survived: restored.survived,
+        archived: restored.found.map(|found| found.archived),
+        survived: restored.found.map(|found| found.survived),
         moved: restored.moved,
         problems: &restored.problems,
         file: restored.file.as_deref(),
@@ -77,13 +77,13 @@ fn restored_line(restored: &Restored, flags: &Restore) -> anyhow::Result<String>
 }
 
 fn restored_words(restored: &Restored, flags: &Restore) -> String {
-    let Restored { last_common, archived, survived, moved, .. } = restored;
+    let Restored { last_common, moved, .. } = restored;
     let old = restored.old.uuid().simple();
     let mut lines: Vec<String> = restored.problems.iter().map(|problem| format!("not used: {problem}")).collect();
-    lines.push(format!(
+    lines.extend(restored.found.map(|Found { archived, survived }| format!(
         "the journal {old}: events 1 to {archived} are on the nodes, 1 to {last_common} with what the catalog has, 1 to \
          {survived} in the journal that is there"
-    ));
+    )));
     let Some(new) = restored.new.map(|new| new.uuid().simple()) else {
         lines.push("nothing is lost, and nothing was changed".to_owned());
         return lines.join("\n") + "\n";

@@ -12,14 +12,12 @@ use anyhow::{Context as _, bail};
 use blobs::Nodes;
 use blobs::archive::Coverage;
 use catalog::{Checkpoint, Reader};
-use journal::{Identity, Journal, Plan};
+use journal::{Identity, Journal, Plan, Replaced};
 use proto::{
-    Actor, ClusterId, Event, EventId, Fact, Incarnation, JournalRestored, Recorded, Sha256Digest, SliceReader,
-    SliceWriter,
+    ClusterId, Event, EventId, Fact, Incarnation, JournalRestored, Recorded, Sha256Digest, SliceReader, SliceWriter,
 };
 use runtime::program::Process;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::left::{Archive, History, OnNode, Surviving, look};
 use crate::args::Restore;
@@ -37,16 +35,23 @@ pub(super) struct Restored {
     pub(super) new: Option<Incarnation>,
     /// Up to this event it is as it was.
     pub(super) last_common: u64,
-    /// The last event that a node had.
-    pub(super) archived: u64,
-    /// The last event that the journal itself had as it was.
-    pub(super) survived: u64,
+    /// Where that was; `None` when it was found out by an earlier attempt.
+    pub(super) found: Option<Found>,
     /// Events that only the journal had, and that were put at the end.
     pub(super) moved: u64,
     /// What of the archive could not be used, and why.
     pub(super) problems: Vec<String>,
     /// The file that has everything; `None` when none was written.
     pub(super) file: Option<PathBuf>,
+}
+
+/// Up to which event each had the journal as it was.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    /// Any node.
+    pub(super) archived: u64,
+    /// The journal itself.
+    pub(super) survived: u64,
 }
 
 /// What is left, and where.
@@ -63,7 +68,7 @@ pub(super) async fn run(config: &Config, process: &Process, flags: &Restore) -> 
     let on_nodes = look(&nodes, &flags.without).await?;
     let cluster = cluster(&on_nodes)?;
     if let Some(file) = flags.file.as_deref().filter(|file| file.exists()) {
-        return go_on(config, process, cluster, file).await;
+        return go_on(config, process, cluster, file, flags.dry_run).await;
     }
     let journal = Journal::open_if_there(&config.nats, &process.shutdown, &process.tasks).await.context(
         "the journal that is there cannot be read; if restoring was cut short, go on with --file and the file that it wrote",
@@ -88,26 +93,47 @@ pub(super) async fn run(config: &Config, process: &Process, flags: &Restore) -> 
     if file.exists() {
         bail!("{} is there already: go on with it by --file, or move it away", file.display());
     }
-    let mut restored = if flags.dry_run {
-        left.collect(std::io::sink(), process).await?.0
-    } else {
-        let partial = file.with_extension("partial");
-        let out = File::create(&partial).with_context(|| format!("write {}", partial.display()))?;
-        let (restored, out) = left.collect(BufWriter::new(out), process).await?;
-        if restored.new.is_none() {
-            std::fs::remove_file(&partial)?;
-        } else {
-            out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-            std::fs::rename(&partial, &file)?;
-        }
-        restored
+    let replaced = match &journal {
+        Some(journal) => Some(Replaced { incarnation: journal.identity().incarnation, head: journal.head().await?.n }),
+        None => None,
     };
-    drop(journal);
-    if let (Some(_), false) = (restored.new, flags.dry_run) {
-        make(config, process, cluster, &file).await?;
+    if flags.dry_run {
+        return Ok(left.collect(std::io::sink(), replaced, process).await?.0);
+    }
+    let mut restored = collect_into(&left, &file, replaced, process).await?;
+    if restored.new.is_some() {
+        make(config, process, cluster, &file, replaced).await?;
         restored.file = Some(file);
     }
     Ok(restored)
+}
+
+/// Writes everything into a file, which appears under its name only when it is whole and on disk.
+async fn collect_into(
+    left: &Left<'_>,
+    file: &Path,
+    replaced: Option<Replaced>,
+    process: &Process,
+) -> anyhow::Result<Restored> {
+    let partial = file.with_extension("partial");
+    let written = async {
+        let out = File::create(&partial)?;
+        let (restored, out) = left.collect(BufWriter::new(out), replaced, process).await?;
+        if restored.new.is_some() {
+            out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
+            std::fs::rename(&partial, file)?;
+            // The name, too, before anything is deleted elsewhere.
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(folder)?.sync_all()?;
+        }
+        anyhow::Ok(restored)
+    };
+    let written = written.await.with_context(|| format!("write {}", file.display()));
+    if !matches!(&written, Ok(restored) if restored.new.is_some()) {
+        // What went wrong before is more important than a file that stays behind.
+        std::fs::remove_file(&partial).ok();
+    }
+    written
 }
 
 /// The cluster that the nodes belong to.
@@ -155,7 +181,8 @@ async fn nobody_works(journal: &Journal) -> anyhow::Result<()> {
     );
 }
 
-/// Which journal is to be restored: the catalog's, else the one of which the nodes have most.
+/// Which journal is to be restored: the one of which most is left on a node or in the catalog. A restored journal has all that
+/// the one before it had, and more.
 fn which(on_nodes: &[OnNode], journal: Option<&Journal>, catalog: Option<&Checkpoint>) -> anyhow::Result<Incarnation> {
     let mut lives: Vec<Incarnation> =
         on_nodes.iter().flat_map(|on| on.segments.iter().map(|name| name.incarnation)).collect();
@@ -165,20 +192,24 @@ fn which(on_nodes: &[OnNode], journal: Option<&Journal>, catalog: Option<&Checkp
         let of = |on: &OnNode| Coverage::of(on.segments.iter().copied().filter(|name| name.incarnation == life)).last();
         on_nodes.iter().map(of).max().unwrap_or(0)
     };
-    let longest = lives.into_iter().max_by_key(|life| covered(*life));
-    let known = catalog.map(|at| at.incarnation).or(longest).or(journal.map(|journal| journal.identity().incarnation));
+    let folded = catalog.filter(|at| at.n > 0).map(|at| (at.n, at.incarnation));
+    let longest = lives.into_iter().map(|life| (covered(life), life)).chain(folded).max();
+    let known = longest.map(|(_, life)| life).or(journal.map(|journal| journal.identity().incarnation));
     known.context("nothing is left of the journal: no node has a segment of it, and there is no catalog")
 }
 
 impl Left<'_> {
     /// Writes everything into `out`, as a slice of the new journal.
-    async fn collect<W: Write>(&self, out: W, process: &Process) -> anyhow::Result<(Restored, W)> {
+    async fn collect<W: Write>(
+        &self,
+        out: W,
+        surviving: Option<Replaced>,
+        process: &Process,
+    ) -> anyhow::Result<(Restored, W)> {
         let new = Incarnation::new(process.ids.v4());
         let mut slice = SliceWriter::begin(out, new, 1, None)?;
-        let mut survivors = match self.journal {
-            Some(journal) => Some(Surviving::new(journal.replay(1, Some(journal.head().await?.n)))),
-            None => None,
-        };
+        let mut survivors =
+            self.journal.zip(surviving).map(|(journal, all)| Surviving::new(journal.replay(1, Some(all.head))));
         let catalog = self.catalog.filter(|(_, checkpoint)| checkpoint.incarnation == self.old);
         let mut history = History::new(Archive::new(self.on_nodes, self.old), catalog);
         let mut beside = Beside { same: true, survived: 0, next: None };
@@ -190,7 +221,7 @@ impl Left<'_> {
         while let Some(event) = history.next().await? {
             process.shutdown.check()?;
             beside.compare(&event, survivors.as_mut()).await?;
-            if !beside.same {
+            if !beside.same && survivors.is_some() {
                 elsewhere.insert(event.message_id.clone());
             }
             (at, chain) = (event.n, event.chain(chain));
@@ -206,8 +237,7 @@ impl Left<'_> {
             old: self.old,
             new: Some(new),
             last_common,
-            archived: history.archived,
-            survived: beside.survived,
+            found: Some(Found { archived: history.archived, survived: beside.survived }),
             moved: 0,
             problems: history.archive.problems,
             file: None,
@@ -219,14 +249,14 @@ impl Left<'_> {
             return Ok((restored, slice.end()?));
         }
         at += 1;
-        slice.add(&self.note(new, last_common, at, process))?;
+        slice.add(&self.note(last_common, at, process))?;
         if let Some(survivors) = &mut survivors {
             let mut next = beside.next.take();
             if next.is_none() {
                 next = survivors.next().await?;
             }
             while let Some(event) = next {
-                if !elsewhere.contains(&event.message_id) && !is_note(&event) {
+                if !elsewhere.contains(&event.message_id) {
                     at += 1;
                     restored.moved += 1;
                     slice.add(&Recorded { n: at, ..event })?;
@@ -259,26 +289,12 @@ impl Left<'_> {
     }
 
     /// The event that tells of the restoring.
-    fn note(&self, new: Incarnation, last_common: u64, n: u64, process: &Process) -> Recorded {
+    fn note(&self, last_common: u64, n: u64, process: &Process) -> Recorded {
         let fact = Fact::JournalRestored(JournalRestored { old_incarnation: self.old, last_common });
-        let event = Event {
-            id: EventId::new(Uuid::new_v5(&new.uuid(), b"journal_restored")),
-            source: SOURCE.to_owned(),
-            time: process.clock.now(),
-            actor: Actor::system(),
-            request_id: None,
-            fingerprint: None,
-            rules: fact.rules(),
-            fact,
-        };
+        let event = Event::of_system(EventId::new(process.ids.v7()), SOURCE, process.clock.now(), fact);
         let (subject, message_id) = (event.fact.subject(), event.id.to_string());
         Recorded { n, subject, message_id, payload: event.encode().into() }
     }
-}
-
-/// Tells of a restoring that did not come to its end, or of another life.
-fn is_note(event: &Recorded) -> bool {
-    event.decode().is_ok_and(|event| matches!(event.fact, Fact::JournalRestored(_)))
 }
 
 /// The journal that is there, beside what is left elsewhere.
@@ -309,10 +325,24 @@ impl Beside {
     }
 }
 
-/// Makes the journal from a file that was written before.
-async fn go_on(config: &Config, process: &Process, cluster: ClusterId, file: &Path) -> anyhow::Result<Restored> {
+/// Makes the journal from a file that was written before. The journal that was to be replaced is gone then, or half made:
+/// while it is there, everything can be collected anew.
+async fn go_on(
+    config: &Config,
+    process: &Process,
+    cluster: ClusterId,
+    file: &Path,
+    dry_run: bool,
+) -> anyhow::Result<Restored> {
     let mut slice = open(file)?;
     let new = slice.incarnation();
+    if slice.next_n() != 1 {
+        bail!(
+            "{} begins with event {}: it was not written by `gateway journal restore`",
+            file.display(),
+            slice.next_n()
+        );
+    }
     let mut note = None;
     let mut last = 0;
     while let Some(event) = slice.next_event()? {
@@ -322,14 +352,15 @@ async fn go_on(config: &Config, process: &Process, cluster: ClusterId, file: &Pa
         }
     }
     let Some(note) = note else { bail!("{} was not written by `gateway journal restore`", file.display()) };
-    make(config, process, cluster, file).await?;
+    if !dry_run {
+        make(config, process, cluster, file, None).await?;
+    }
     Ok(Restored {
         old: note.old_incarnation,
         new: Some(new),
         last_common: note.last_common,
-        archived: note.last_common,
-        survived: 0,
-        moved: last - note.last_common - 1,
+        found: None,
+        moved: last.saturating_sub(note.last_common + 1),
         problems: Vec::new(),
         file: Some(file.to_owned()),
     })
@@ -341,17 +372,26 @@ fn open(file: &Path) -> anyhow::Result<SliceReader<BufReader<File>>> {
 }
 
 /// Makes the stream from the file, and what belongs to it.
-async fn make(config: &Config, process: &Process, cluster: ClusterId, file: &Path) -> anyhow::Result<()> {
+async fn make(
+    config: &Config,
+    process: &Process,
+    cluster: ClusterId,
+    file: &Path,
+    replaced: Option<Replaced>,
+) -> anyhow::Result<()> {
     let mut slice = open(file)?;
     let identity = Identity { incarnation: slice.incarnation(), cluster };
-    let mut restoring = journal::restore(&config.nats, identity, &process.shutdown).await?;
-    let mut progress = Progress::new("restored");
-    while let Some(event) = slice.next_event()? {
-        process.shutdown.check()?;
-        restoring.add(&event).await?;
-        progress.at(event.n);
+    if let Some(mut restoring) = journal::restore(&config.nats, identity, replaced, &process.shutdown).await? {
+        let mut progress = Progress::new("restored");
+        while let Some(event) = slice.next_event()? {
+            process.shutdown.check()?;
+            restoring.add(&event).await?;
+            progress.at(event.n);
+        }
+        restoring.end().await?;
+    } else {
+        tracing::info!("the journal was restored from {} before", file.display());
     }
-    restoring.end().await?;
     let ids: Vec<_> = config.nodes.iter().map(|node| node.id.clone()).collect();
     let plan = Plan { nodes: &ids, marked: &ids, ids: &process.ids };
     journal::init(&config.nats, plan, &process.shutdown).await?;

@@ -1,7 +1,7 @@
 //! `gateway journal verify`: the journal beside its archive, event by event, on every node.
 
 use anyhow::bail;
-use blobs::archive::{Coverage, Segment, SegmentName};
+use blobs::archive::{BadSegment, Coverage, Segment, SegmentName};
 use blobs::{Node, Nodes};
 use journal::Journal;
 use proto::{Incarnation, NodeId, Recorded, Sha256Digest};
@@ -42,9 +42,10 @@ pub(super) struct Archive {
 }
 
 /// The journal, read beside an archive.
-struct Beside {
+struct Beside<'a> {
+    journal: &'a Journal,
     events: Surviving,
-    /// The last event there is.
+    /// The last event there was when it was asked for last.
     head: u64,
 }
 
@@ -70,9 +71,8 @@ pub(super) async fn run(config: &Config, process: &Process) -> anyhow::Result<Co
             process.shutdown.check()?;
             let found = Coverage::of(names.iter().copied().filter(|name| name.incarnation == life));
             let beside = match (&journal, head) {
-                (Some(journal), Some((incarnation, head))) if incarnation == life => {
-                    let to = head.min(found.last());
-                    Some(Beside { events: Surviving::new(journal.replay(1, Some(to))), head })
+                (Some(journal), Some((incarnation, _))) if incarnation == life => {
+                    Some(Beside { journal, events: Surviving::new(journal.replay(1, None)), head: 0 })
                 }
                 _ => None,
             };
@@ -107,7 +107,7 @@ async fn archive(
     node: &Node,
     incarnation: Incarnation,
     found: &Coverage,
-    mut beside: Option<Beside>,
+    mut beside: Option<Beside<'_>>,
     process: &Process,
 ) -> Result<Archive, Failed> {
     let mut archive = Archive {
@@ -121,7 +121,13 @@ async fn archive(
     };
     for name in &found.segments {
         process.shutdown.check().map_err(|cancelled| Failed::Other(cancelled.into()))?;
-        let segment = match node.segment(name).await.map_err(Failed::Node)? {
+        let read = read(node, name, archive.last).await.map_err(Failed::Node)?;
+        let last = read.as_ref().map_or(name.last, |segment| segment.name().last);
+        archive.last = archive.last.max(last);
+        if let Some(beside) = &mut beside {
+            beside.reach(last).await.map_err(Failed::Other)?;
+        }
+        let segment = match read {
             Ok(segment) => segment,
             Err(bad) => {
                 archive.differs(bad.to_string());
@@ -137,8 +143,12 @@ async fn archive(
         archive.compare(&segment, beside.as_mut()).await.map_err(Failed::Other)?;
     }
     if let Some(first) = found.beyond.first() {
-        let missing = archive.last + 1;
-        archive.differs(format!("events {missing} to {} are in no segment, but later ones are", first.first - 1));
+        let (missing, until) = (archive.last + 1, first.first - 1);
+        archive.differs(if missing <= until {
+            format!("events {missing} to {until} are in no segment, but later ones are")
+        } else {
+            format!("the segment {first} begins in the middle of another one")
+        });
     }
     if let Some(Beside { head, .. }) = beside
         && archive.last > head
@@ -154,6 +164,23 @@ async fn archive(
 
 // === impl Archive ===
 
+/// Reads a segment. The last one may grow meanwhile, which gives it another name.
+async fn read(node: &Node, name: &SegmentName, last: u64) -> Result<Result<Segment, BadSegment>, blobs::Error> {
+    let mut name = *name;
+    loop {
+        let read = node.segment(&name).await?;
+        if read.is_ok() || name.last < last {
+            return Ok(read);
+        }
+        let names = node.segments(Some(name.incarnation)).await?;
+        let grown = names.into_iter().filter(|other| other.first == name.first && other.last > name.last).max();
+        match grown {
+            Some(grown) => name = grown,
+            None => return Ok(read),
+        }
+    }
+}
+
 impl Archive {
     fn differs(&mut self, sentence: String) {
         self.differing += 1;
@@ -163,7 +190,7 @@ impl Archive {
     }
 
     /// A segment beside the one before it, and beside the journal.
-    async fn compare(&mut self, segment: &Segment, beside: Option<&mut Beside>) -> anyhow::Result<()> {
+    async fn compare(&mut self, segment: &Segment, beside: Option<&mut Beside<'_>>) -> anyhow::Result<()> {
         let key = segment.name().key();
         if segment.before() != self.chain {
             self.differs(format!("the segment {key} does not follow from what is before it"));
@@ -194,7 +221,15 @@ fn shown(event: &Recorded) -> String {
 
 // === impl Beside ===
 
-impl Beside {
+impl Beside<'_> {
+    /// Asks where the journal ends, if it is not known to have event `n`.
+    async fn reach(&mut self, n: u64) -> anyhow::Result<()> {
+        if self.head < n {
+            self.head = self.journal.head().await?.n;
+        }
+        Ok(())
+    }
+
     /// The event `n`; to be asked for in order.
     async fn event(&mut self, n: u64) -> anyhow::Result<Recorded> {
         match self.events.next().await? {

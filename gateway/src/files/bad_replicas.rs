@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use blobs::Failed;
 use catalog::{Replica, ReplicaState};
-use proto::{Actor, BlobId, Event, EventId, Fact, MarkerId, NodeId, ReplicaLost};
+use proto::{BlobId, Event, EventId, Fact, MarkerId, NodeId, ReplicaLost};
 use runtime::shutdown::Shutdown;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -182,16 +182,7 @@ impl Files {
             replicas,
         };
         let (process, fact) = (&self.inner().process, Fact::ReplicaLost(lost));
-        let event = Event {
-            id: EventId::new(process.ids.v7()),
-            source: SOURCE.to_owned(),
-            time: process.clock.now(),
-            actor: Actor::system(),
-            request_id: None,
-            fingerprint: None,
-            rules: fact.rules(),
-            fact,
-        };
+        let event = Event::of_system(EventId::new(process.ids.v7()), SOURCE, process.clock.now(), fact);
         opened.journal.publish(&event).await.map_err(|error| super::publish::stopped(&error))?;
         warn!(
             blob.id = %blob_id, node.id = %node, event.id = %event.id,
