@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use proto::NodeId;
+use proto::{Incarnation, NodeId};
 use runtime::config::Options;
 use runtime::program::Arguments;
 
@@ -55,6 +55,7 @@ pub enum Journal {
 
 /// The flags of `journal restore`.
 #[derive(Debug, Clone, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that somebody gives or not")]
 pub struct Restore {
     /// Only say what would come of it
     #[arg(long)]
@@ -69,6 +70,12 @@ pub struct Restore {
     /// Do without the catalog, which cannot be read or is wrong
     #[arg(long)]
     pub without_catalog: bool,
+    /// Give up the events after a hole that nothing fills
+    #[arg(long)]
+    pub accept_loss: bool,
+    /// The journal to restore, when there are several of which none was made from another
+    #[arg(long, value_name = "INCARNATION")]
+    pub life: Option<Incarnation>,
     /// Report as one JSON object on standard output
     #[arg(long)]
     pub json: bool,

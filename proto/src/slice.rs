@@ -100,9 +100,9 @@ impl<W: Write> SliceWriter<W> {
     }
 }
 
-/// The payload as JSON that can stand in a line and be read from there unchanged.
+/// The payload as JSON that can stand in a line and be read from there unchanged; `null` would be read as none at all.
 fn raw(payload: &[u8]) -> Option<&RawValue> {
-    let is_one_line = !payload.contains(&b'\n') && !payload.contains(&b'\r');
+    let is_one_line = !payload.contains(&b'\n') && !payload.contains(&b'\r') && payload != b"null";
     let parsed: &RawValue = serde_json::from_slice(payload).ok()?;
     (is_one_line && parsed.get().as_bytes() == payload).then_some(parsed)
 }
@@ -211,8 +211,8 @@ mod tests {
 
     #[test]
     fn every_byte_comes_back() {
-        let payloads: [&[u8]; 7] =
-            [br#"{"b": 1,  "a":"\u00e9"}"#, b"", b"\xff\x00", b"{\"a\":\n1}", b" {}", b"12", b"\"x\""];
+        let payloads: [&[u8]; 8] =
+            [br#"{"b": 1,  "a":"\u00e9"}"#, b"", b"\xff\x00", b"{\"a\":\n1}", b" {}", b"12", b"\"x\"", b"null"];
         let events: Vec<_> = (5..).zip(payloads).map(|(n, payload)| recorded(n, payload)).collect();
         let bytes = written(&events);
         assert_eq!(bytes.split(|&byte| byte == b'\n').count(), events.len() + 2, "a line each, and one before them");

@@ -4,7 +4,7 @@
 //! One process at a time does it for each node, under a lease. It remembers nothing: the node's own segments say how far it
 //! is, so another process goes on from there, and a node that was wiped, or has lost a segment, is written anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use blobs::archive::{BadSegment, Coverage, Segment, SegmentName};
@@ -45,6 +45,13 @@ struct Tail {
     written: BTreeSet<SegmentName>,
     /// The position as last told to others, and when.
     told: Option<(u64, Instant)>,
+}
+
+/// Reading all segments, one after the other.
+struct Check {
+    left: VecDeque<SegmentName>,
+    /// The one before, and the chain digest after it.
+    before: Option<(SegmentName, Sha256Digest)>,
 }
 
 // === impl Archiver ===
@@ -102,6 +109,7 @@ impl Archiver {
         let disk = node.marker();
         let mut tail = self.resume(node).await?;
         let check_at = Instant::now() + self.settings.archive_check_interval;
+        let mut check: Option<Check> = None;
         let last = tail.segment.last().map(|last| (last.n, last.message_id.clone()));
         let mut replay = match last {
             Some((n, message_id)) => self.journal.replay_after(n, message_id),
@@ -109,9 +117,15 @@ impl Archiver {
         };
         let is_served = || node.marker() == disk && !self.markers.is_gone(&self.target);
         while !self.shutdown.is_soft() && is_served() {
-            if Instant::now() >= check_at {
-                // From the beginning: what is wrong is deleted here, and found missing when this is resumed.
-                self.check(node).await?;
+            // One at a time, so that what comes in does not wait for all of them.
+            if check.is_none() && Instant::now() >= check_at {
+                let found = Coverage::of(node.segments(Some(self.journal.identity().incarnation)).await?);
+                check = Some(Check { left: found.segments.into(), before: None });
+            }
+            if let Some(check) = &mut check
+                && self.check(node, check, &tail).await?
+            {
+                // What was wrong is deleted, and found missing when this is resumed.
                 break;
             }
             let grown = self.gather(&mut tail, &mut replay).await?;
@@ -153,45 +167,63 @@ impl Archiver {
         Ok(tail)
     }
 
-    /// Reads all segments, and deletes those that are not what was written, or do not follow from the one before. Of these
-    /// two, either may be the wrong one.
-    async fn check(&self, node: &Node) -> Result<(), Error> {
-        let found = Coverage::of(node.segments(Some(self.journal.identity().incarnation)).await?);
-        let mut before: Option<(SegmentName, Sha256Digest)> = None;
-        for name in found.segments {
-            if self.shutdown.is_soft() {
-                return Ok(());
+    /// Reads the next segment, and deletes it when it is not what was written, and both when it does not follow from the one
+    /// before: either may be the wrong one. True: it is at its end, or something is to be written once more.
+    async fn check(&self, node: &Node, check: &mut Check, tail: &Tail) -> Result<bool, Error> {
+        let Some(name) = check.left.pop_front() else { return Ok(true) };
+        // The last one grows, and is replaced by a longer one then.
+        if name.first >= tail.segment.name().first && !tail.written.contains(&name) {
+            return Ok(true);
+        }
+        match node.segment(&name).await? {
+            Ok(segment) => {
+                if let Some((other, chain)) = check.before
+                    && chain != segment.before()
+                {
+                    let bad = |of: SegmentName| BadSegment::new(&of, "and its neighbour do not follow from each other");
+                    self.set_aside(node, &other, &bad(other)).await?;
+                    self.set_aside(node, &name, &bad(name)).await?;
+                    return Ok(true);
+                }
+                check.before = Some((name, segment.chain()));
+                Ok(false)
             }
-            match node.segment(&name).await? {
-                Ok(segment) => {
-                    if let Some((other, chain)) = before
-                        && chain != segment.before()
-                    {
-                        let bad =
-                            |of: SegmentName| BadSegment::new(&of, "and its neighbour do not follow from each other");
-                        self.set_aside(node, &other, &bad(other)).await?;
-                        self.set_aside(node, &name, &bad(name)).await?;
-                    }
-                    before = Some((name, segment.chain()));
-                }
-                Err(bad) => {
-                    self.set_aside(node, &name, &bad).await?;
-                    before = None;
-                }
+            Err(bad) => {
+                self.set_aside(node, &name, &bad).await?;
+                Ok(true)
             }
         }
-        Ok(())
     }
 
     /// A segment that is broken is in the way of the right one, which may have the same name.
     async fn set_aside(&self, node: &Node, name: &SegmentName, bad: &BadSegment) -> Result<(), Error> {
         let target = &self.target;
         // Else it may be all that is left of these events.
-        if self.journal.head().await?.n < name.last {
+        if !self.has(name).await? {
+            if self.shutdown.is_soft() {
+                return Ok(());
+            }
             return Err(Error::Broken(bad.clone()));
         }
         tracing::error!(node.id = %target, "{bad} on node {target}: it is deleted, and written once more from the journal");
         Ok(node.delete(&name.key()).await?)
+    }
+
+    /// Whether the journal has every event of a segment.
+    async fn has(&self, name: &SegmentName) -> Result<bool, Error> {
+        if self.journal.head().await?.n < name.last {
+            return Ok(false);
+        }
+        let mut events = self.journal.replay(name.first, Some(name.last));
+        while !events.is_finished() {
+            match events.next_batch(self.settings.archive_segment_events, WAIT).await {
+                Ok(_) if self.shutdown.is_soft() => return Ok(false),
+                Ok(_) => {}
+                Err(journal::Error::Gap { .. }) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(true)
     }
 
     /// Takes what comes within `archive_within`, and no more than a segment has room for. False when nothing came.

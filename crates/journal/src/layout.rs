@@ -18,6 +18,8 @@ pub(crate) const INCARNATION: &str = "highwater_incarnation";
 pub(crate) const CLUSTER: &str = "highwater_cluster";
 /// The stream's metadata key for the number of this layout.
 pub(crate) const SCHEMA: &str = "highwater_schema";
+/// The stream's metadata key that says that it is not whole: it is being restored.
+pub(crate) const RESTORING: &str = "highwater_restoring";
 /// The number of this layout; a stream with a higher one was made by a later version.
 pub(crate) const CURRENT_SCHEMA: u32 = 1;
 

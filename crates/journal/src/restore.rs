@@ -11,7 +11,7 @@ use runtime::shutdown::Shutdown;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::config::{Config, DUPLICATE_WINDOW};
+use crate::config::Config;
 use crate::error::Error;
 use crate::journal::{Identity, connect};
 use crate::layout;
@@ -31,8 +31,7 @@ const SAME_ID_AFTER: Duration = Duration::from_millis(400);
 /// Events sent and not acknowledged, at once.
 const IN_FLIGHT: usize = 256;
 
-/// A journal that is being made again. Until [`Self::end`] its duplicate window is another than it must be, so every service
-/// refuses it.
+/// A journal that is being made again. Until [`Self::end`] its metadata says so, and every service refuses it.
 #[derive(Debug)]
 pub struct Restoring {
     link: Link,
@@ -82,7 +81,8 @@ pub async fn restore(
         Err(Error::Missing { .. }) => {}
         Err(error) => return Err(error),
     }
-    let wanted = stream::Config { duplicate_window: SHORT_WINDOW, ..layout::stream(config, identity) };
+    let mut wanted = stream::Config { duplicate_window: SHORT_WINDOW, ..layout::stream(config, identity) };
+    wanted.metadata.insert(layout::RESTORING.to_owned(), true.to_string());
     let created = link.ask::<stream::Info>(format!("STREAM.CREATE.{name}"), &wanted).await?;
     created.map_err(|error| refusal(format!("make the stream {name}"), &error))?;
     let (sent, recent) = (VecDeque::new(), VecDeque::new());
@@ -101,8 +101,8 @@ fn may_be_deleted(info: &stream::Info, wanted: Identity, replaced: Option<Replac
     let (name, head) = (&info.config.name, info.state.last_sequence);
     let found = layout::identity(&info.config).map_err(|fault| Error::Unsafe(vec![fault]))?;
     if found == wanted {
-        let is_complete = info.config.duplicate_window == DUPLICATE_WINDOW;
-        return Ok(if is_complete { Verdict::Complete } else { Verdict::Replaceable });
+        let is_half_made = info.config.metadata.contains_key(layout::RESTORING);
+        return Ok(if is_half_made { Verdict::Replaceable } else { Verdict::Complete });
     }
     let there = Replaced { incarnation: found.incarnation, head };
     if found.cluster == wanted.cluster && replaced == Some(there) {
@@ -121,6 +121,9 @@ fn may_be_deleted(info: &stream::Info, wanted: Identity, replaced: Option<Replac
 impl Restoring {
     /// Adds the event that comes next, as it was. Which headers it had besides its id does not matter to anybody.
     pub async fn add(&mut self, recorded: &Recorded) -> Result<(), Error> {
+        if recorded.n != self.last + 1 {
+            return Err(self.failed(recorded.n, &format!("event {} must come", self.last + 1)));
+        }
         self.distance(&recorded.message_id).await?;
         let mut headers = HeaderMap::new();
         if !recorded.message_id.is_empty() {

@@ -154,6 +154,12 @@ pub(crate) fn stream_faults(config: &Config, found: &stream::Config) -> Vec<Stri
     if let Err(fault) = layout::identity(found) {
         return vec![fault];
     }
+    if found.metadata.contains_key(layout::RESTORING) {
+        return vec![format!(
+            "the stream {} is not whole, restoring it was cut short: go on with `gateway journal restore --file` and the file that it wrote",
+            found.name
+        )];
+    }
     let drift = layout::stream_drift(config, found);
     if drift.is_empty() {
         return Vec::new();

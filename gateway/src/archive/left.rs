@@ -1,13 +1,13 @@
 //! What is left of a journal: the segments of all nodes as one, and after them what the catalog has.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use anyhow::bail;
 use blobs::archive::{Segment, SegmentName};
 use blobs::{Marker, Node, Nodes};
 use catalog::{Checkpoint, Reader};
-use journal::Replay;
+use journal::{Journal, Replay};
 use proto::{Event, Incarnation, NodeId, Recorded, Sha256Digest};
 
 /// Events taken from the catalog at once.
@@ -52,6 +52,8 @@ pub(super) struct Archive<'a> {
     last: u64,
     chain: Sha256Digest,
     ready: VecDeque<Recorded>,
+    /// Segments that could not be used: not looked at again.
+    unusable: HashSet<(NodeId, SegmentName)>,
     /// What could not be used, as sentences.
     pub(super) problems: Vec<String>,
 }
@@ -61,10 +63,10 @@ pub(super) struct Archive<'a> {
 impl<'a> Archive<'a> {
     pub(super) fn new(found: &'a [OnNode], incarnation: Incarnation) -> Self {
         let (ready, chain, problems) = (VecDeque::new(), Sha256Digest::new([0; 32]), Vec::new());
-        Self { found, incarnation, last: 0, chain, ready, problems }
+        Self { found, incarnation, last: 0, chain, ready, unusable: HashSet::new(), problems }
     }
 
-    /// The next event; `None` after the last one of which any node has a right segment.
+    /// The next event; `None` when no node has a right segment with it.
     pub(super) async fn next(&mut self) -> anyhow::Result<Option<Recorded>> {
         if self.ready.is_empty() {
             self.load().await?;
@@ -80,6 +82,7 @@ impl<'a> Archive<'a> {
             .iter()
             .flat_map(|on| on.segments.iter().map(move |name| (on, *name)))
             .filter(|(_, name)| name.incarnation == self.incarnation && name.first <= wanted && wanted <= name.last)
+            .filter(|(on, name)| !self.unusable.contains(&(on.node.id().clone(), *name)))
             .collect();
         candidates.sort_by_key(|(_, name)| std::cmp::Reverse(name.last));
         for (on, name) in candidates {
@@ -94,8 +97,20 @@ impl<'a> Archive<'a> {
                 Ok(_) => self.problems.push(format!("{id}: {name} does not follow from what is before it")),
                 Err(bad) => self.problems.push(format!("{id}: {bad}")),
             }
+            self.unusable.insert((id.clone(), name));
         }
         Ok(())
+    }
+
+    /// Takes note of the next event, which came from elsewhere.
+    fn advance(&mut self, event: &Recorded) {
+        (self.last, self.chain) = (event.n, event.chain(self.chain));
+    }
+
+    /// The last event that any segment has, by its name.
+    pub(super) fn named_last(&self) -> u64 {
+        let names = self.found.iter().flat_map(|on| &on.segments).filter(|name| name.incarnation == self.incarnation);
+        names.map(|name| name.last).max().unwrap_or(0)
     }
 
     /// Whether the events of the segment come after those that were taken: it may begin with some of these.
@@ -105,69 +120,69 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// What the catalog has after the archive.
+/// What the catalog has where the archive has nothing.
 #[derive(Debug)]
-pub(super) struct Tail<'a> {
+struct Tail<'a> {
     reader: &'a Reader,
     checkpoint: Checkpoint,
-    at: u64,
     ready: VecDeque<(u64, Vec<u8>)>,
 }
 
 // === impl Tail ===
 
 impl<'a> Tail<'a> {
-    /// The events after number `at`.
-    pub(super) fn new(reader: &'a Reader, checkpoint: &Checkpoint, at: u64) -> Self {
-        Self { reader, checkpoint: *checkpoint, at, ready: VecDeque::new() }
+    fn new(reader: &'a Reader, checkpoint: Checkpoint) -> Self {
+        Self { reader, checkpoint, ready: VecDeque::new() }
     }
 
-    /// The next event; `None` at the checkpoint, or before an event that cannot be decoded: the catalog does not know how it
-    /// was published.
-    pub(super) async fn next(&mut self) -> anyhow::Result<Option<Recorded>> {
-        if self.at >= self.checkpoint.n {
+    /// The event after number `at`; `None` from the checkpoint on, or when it cannot be decoded: the catalog does not know how
+    /// it was published.
+    async fn after(&mut self, at: u64) -> anyhow::Result<Option<Recorded>> {
+        if at >= self.checkpoint.n {
             return Ok(None);
         }
-        if self.ready.is_empty() {
-            self.ready.extend(self.reader.raw_events(self.at, FROM_CATALOG).await?);
+        while self.ready.front().is_some_and(|(n, _)| *n <= at) {
+            self.ready.pop_front();
         }
-        let Some((n, raw)) = self.ready.pop_front().filter(|(n, _)| *n == self.at + 1) else {
-            bail!("the catalog is folded up to event {}, but does not have event {}", self.checkpoint.n, self.at + 1);
+        if self.ready.is_empty() {
+            self.ready.extend(self.reader.raw_events(at, FROM_CATALOG).await?);
+        }
+        let Some((n, raw)) = self.ready.pop_front().filter(|(n, _)| *n == at + 1) else {
+            bail!("the catalog is folded up to event {}, but does not have event {}", self.checkpoint.n, at + 1);
         };
-        self.at = n;
         let Ok(event) = Event::decode(&raw) else { return Ok(None) };
         let (subject, message_id) = (event.fact.subject(), event.id.to_string());
         Ok(Some(Recorded { n, subject, message_id, payload: raw.into() }))
     }
 }
 
-/// All that keeps its place: the archive, and then the catalog's tail.
+/// All that keeps its place: the archive, and what the catalog has in its holes and after it.
 #[derive(Debug)]
 pub(super) struct History<'a> {
     pub(super) archive: Archive<'a>,
-    catalog: Option<(&'a Reader, Checkpoint)>,
-    tail: Option<Tail<'a>>,
+    catalog: Option<Tail<'a>>,
     /// The last event that came.
     at: u64,
-    /// The last one of the archive, once that has ended.
-    pub(super) archived: u64,
+    /// The last one before the first that no node has.
+    pub(super) archived: Option<u64>,
 }
 
 impl<'a> History<'a> {
     pub(super) fn new(archive: Archive<'a>, catalog: Option<(&'a Reader, Checkpoint)>) -> Self {
-        Self { archive, catalog, tail: None, at: 0, archived: 0 }
+        let catalog = catalog.map(|(reader, checkpoint)| Tail::new(reader, checkpoint));
+        Self { archive, catalog, at: 0, archived: None }
     }
 
     /// The next event; `None` at the end of all.
     pub(super) async fn next(&mut self) -> anyhow::Result<Option<Recorded>> {
-        let mut next = match &mut self.tail {
-            Some(tail) => tail.next().await?,
-            None => self.archive.next().await?,
-        };
-        if next.is_none() && self.tail.is_none() {
-            self.archived = self.at;
-            if let Some((reader, checkpoint)) = self.catalog.take() {
-                next = self.tail.insert(Tail::new(reader, &checkpoint, self.at)).next().await?;
+        let mut next = self.archive.next().await?;
+        if next.is_none() {
+            self.archived.get_or_insert(self.at);
+            if let Some(catalog) = &mut self.catalog {
+                next = catalog.after(self.at).await?;
+            }
+            if let Some(event) = &next {
+                self.archive.advance(event);
             }
         }
         self.at = next.as_ref().map_or(self.at, |event| event.n);
@@ -177,6 +192,8 @@ impl<'a> History<'a> {
 
 /// A journal that is there, event by event.
 pub(super) struct Surviving {
+    journal: Journal,
+    to: Option<u64>,
     replay: Replay,
     ready: VecDeque<Recorded>,
 }
@@ -184,16 +201,21 @@ pub(super) struct Surviving {
 // === impl Surviving ===
 
 impl Surviving {
-    pub(super) fn new(replay: Replay) -> Self {
-        Self { replay, ready: VecDeque::new() }
+    /// Every event up to `to`, or for ever.
+    pub(super) fn new(journal: &Journal, to: Option<u64>) -> Self {
+        Self { journal: journal.clone(), to, replay: journal.replay(1, to), ready: VecDeque::new() }
     }
 
-    /// The next event; `None` at the end.
+    /// The next event that there is; `None` at the end. After a gap, the one behind it.
     pub(super) async fn next(&mut self) -> anyhow::Result<Option<Recorded>> {
-        if self.ready.is_empty() && !self.replay.is_finished() {
-            self.ready.extend(self.replay.next_batch(BATCH, PATIENCE).await?);
-            if self.ready.is_empty() && !self.replay.is_finished() {
-                bail!("cannot read the journal: event {} did not come", self.replay.next_n());
+        while self.ready.is_empty() && !self.replay.is_finished() {
+            match self.replay.next_batch(BATCH, PATIENCE).await {
+                Ok(batch) if batch.is_empty() && !self.replay.is_finished() => {
+                    bail!("cannot read the journal: event {} did not come", self.replay.next_n());
+                }
+                Ok(batch) => self.ready.extend(batch),
+                Err(journal::Error::Gap { found, .. }) => self.replay = self.journal.replay(found, self.to),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(self.ready.pop_front())

@@ -3,26 +3,25 @@
 //! First everything goes into a file, then the stream is made from that: a restoring that was cut short is begun again with
 //! the file, however little is left elsewhere by then.
 
-use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use blobs::Nodes;
-use blobs::archive::Coverage;
 use catalog::{Checkpoint, Reader};
 use journal::{Identity, Journal, Plan, Replaced};
-use proto::{
-    ClusterId, Event, EventId, Fact, Incarnation, JournalRestored, Recorded, Sha256Digest, SliceReader, SliceWriter,
-};
+use proto::{ClusterId, Event, Fact, Incarnation, JournalRestored, SliceReader};
 use runtime::program::Process;
 use tokio::time::Instant;
 
-use super::left::{Archive, History, OnNode, Surviving, look};
+use super::left::{OnNode, look};
 use crate::args::Restore;
 use crate::config::Config;
-use crate::files::SOURCE;
+
+mod collect;
+
+use collect::{Left, which};
 
 /// How often it is said how far it is.
 const SAY_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
@@ -54,15 +53,6 @@ pub(super) struct Found {
     pub(super) survived: u64,
 }
 
-/// What is left, and where.
-struct Left<'a> {
-    on_nodes: &'a [OnNode],
-    /// The journal that is to be restored.
-    old: Incarnation,
-    journal: Option<&'a Journal>,
-    catalog: Option<(&'a Reader, Checkpoint)>,
-}
-
 pub(super) async fn run(config: &Config, process: &Process, flags: &Restore) -> anyhow::Result<Restored> {
     let nodes = Nodes::open(&config.nodes, config.blobs.clone(), None, &process.tasks, process.clock.clone()).await?;
     let on_nodes = look(&nodes, &flags.without).await?;
@@ -87,8 +77,11 @@ pub(super) async fn run(config: &Config, process: &Process, flags: &Restore) -> 
         }
         nobody_works(journal).await?;
     }
-    let old = which(&on_nodes, journal.as_ref(), catalog.as_ref().map(|(_, at)| at))?;
-    let left = Left { on_nodes: &on_nodes, old, journal: journal.as_ref(), catalog };
+    let old = match flags.life {
+        Some(life) => life,
+        None => which(&on_nodes, journal.as_ref(), catalog.as_ref().map(|(_, at)| at)).await?,
+    };
+    let left = Left { on_nodes: &on_nodes, old, journal: journal.as_ref(), accept_loss: flags.accept_loss, catalog };
     let file = flags.file.clone().unwrap_or_else(|| format!("highwater-journal-{}.jsonl", old.uuid().simple()).into());
     if file.exists() {
         bail!("{} is there already: go on with it by --file, or move it away", file.display());
@@ -102,6 +95,8 @@ pub(super) async fn run(config: &Config, process: &Process, flags: &Restore) -> 
     }
     let mut restored = collect_into(&left, &file, replaced, process).await?;
     if restored.new.is_some() {
+        // Nothing is deleted before all of it can be read again.
+        read_through(&file)?;
         make(config, process, cluster, &file, replaced).await?;
         restored.file = Some(file);
     }
@@ -181,150 +176,6 @@ async fn nobody_works(journal: &Journal) -> anyhow::Result<()> {
     );
 }
 
-/// Which journal is to be restored: the one of which most is left on a node or in the catalog. A restored journal has all that
-/// the one before it had, and more.
-fn which(on_nodes: &[OnNode], journal: Option<&Journal>, catalog: Option<&Checkpoint>) -> anyhow::Result<Incarnation> {
-    let mut lives: Vec<Incarnation> =
-        on_nodes.iter().flat_map(|on| on.segments.iter().map(|name| name.incarnation)).collect();
-    lives.sort_unstable();
-    lives.dedup();
-    let covered = |life: Incarnation| {
-        let of = |on: &OnNode| Coverage::of(on.segments.iter().copied().filter(|name| name.incarnation == life)).last();
-        on_nodes.iter().map(of).max().unwrap_or(0)
-    };
-    let folded = catalog.filter(|at| at.n > 0).map(|at| (at.n, at.incarnation));
-    let longest = lives.into_iter().map(|life| (covered(life), life)).chain(folded).max();
-    let known = longest.map(|(_, life)| life).or(journal.map(|journal| journal.identity().incarnation));
-    known.context("nothing is left of the journal: no node has a segment of it, and there is no catalog")
-}
-
-impl Left<'_> {
-    /// Writes everything into `out`, as a slice of the new journal.
-    async fn collect<W: Write>(
-        &self,
-        out: W,
-        surviving: Option<Replaced>,
-        process: &Process,
-    ) -> anyhow::Result<(Restored, W)> {
-        let new = Incarnation::new(process.ids.v4());
-        let mut slice = SliceWriter::begin(out, new, 1, None)?;
-        let mut survivors =
-            self.journal.zip(surviving).map(|(journal, all)| Surviving::new(journal.replay(1, Some(all.head))));
-        let catalog = self.catalog.filter(|(_, checkpoint)| checkpoint.incarnation == self.old);
-        let mut history = History::new(Archive::new(self.on_nodes, self.old), catalog);
-        let mut beside = Beside { same: true, survived: 0, next: None };
-        // The ids of events that the journal may have at another place.
-        let mut elsewhere = HashSet::new();
-        let (mut at, mut chain) = (0, Sha256Digest::new([0; 32]));
-        let mut progress = Progress::new("collected");
-        let mut folded = None;
-        while let Some(event) = history.next().await? {
-            process.shutdown.check()?;
-            beside.compare(&event, survivors.as_mut()).await?;
-            if !beside.same && survivors.is_some() {
-                elsewhere.insert(event.message_id.clone());
-            }
-            (at, chain) = (event.n, event.chain(chain));
-            if self.catalog.as_ref().is_some_and(|(_, checkpoint)| checkpoint.n == at) {
-                folded = Some(chain);
-            }
-            slice.add(&event)?;
-            progress.at(at);
-        }
-        self.agrees(folded, at)?;
-        let last_common = at;
-        let mut restored = Restored {
-            old: self.old,
-            new: Some(new),
-            last_common,
-            found: Some(Found { archived: history.archived, survived: beside.survived }),
-            moved: 0,
-            problems: history.archive.problems,
-            file: None,
-        };
-        // What the journal has after that is no loss.
-        let is_whole = beside.same && self.journal.is_some_and(|journal| journal.identity().incarnation == self.old);
-        if is_whole && (beside.survived == at) {
-            restored.new = None;
-            return Ok((restored, slice.end()?));
-        }
-        at += 1;
-        slice.add(&self.note(last_common, at, process))?;
-        if let Some(survivors) = &mut survivors {
-            let mut next = beside.next.take();
-            if next.is_none() {
-                next = survivors.next().await?;
-            }
-            while let Some(event) = next {
-                if !elsewhere.contains(&event.message_id) {
-                    at += 1;
-                    restored.moved += 1;
-                    slice.add(&Recorded { n: at, ..event })?;
-                }
-                next = survivors.next().await?;
-            }
-        }
-        Ok((restored, slice.end()?))
-    }
-
-    /// A catalog of another history would be wrong for ever after what comes of this.
-    fn agrees(&self, folded: Option<Sha256Digest>, at: u64) -> anyhow::Result<()> {
-        let Some((_, checkpoint)) = self.catalog.as_ref().filter(|(_, checkpoint)| checkpoint.incarnation == self.old)
-        else {
-            return Ok(());
-        };
-        match folded {
-            Some(chain) if chain != checkpoint.chain => bail!(
-                "the catalog is not what the archive says up to event {}: one of them is wrong. Compare the archive with \
-                 `gateway journal verify`; without the catalog: --without-catalog",
-                checkpoint.n
-            ),
-            None if checkpoint.n > 0 && at < checkpoint.n => bail!(
-                "event {} cannot be decoded, and only the catalog has it: it does not know how it was published. Without \
-                 this event and those after it: --without-catalog",
-                at + 1
-            ),
-            _ => Ok(()),
-        }
-    }
-
-    /// The event that tells of the restoring.
-    fn note(&self, last_common: u64, n: u64, process: &Process) -> Recorded {
-        let fact = Fact::JournalRestored(JournalRestored { old_incarnation: self.old, last_common });
-        let event = Event::of_system(EventId::new(process.ids.v7()), SOURCE, process.clock.now(), fact);
-        let (subject, message_id) = (event.fact.subject(), event.id.to_string());
-        Recorded { n, subject, message_id, payload: event.encode().into() }
-    }
-}
-
-/// The journal that is there, beside what is left elsewhere.
-struct Beside {
-    /// Whether both are the same so far.
-    same: bool,
-    /// The last event of which that is known.
-    survived: u64,
-    /// The first event of the journal that is another one.
-    next: Option<Recorded>,
-}
-
-impl Beside {
-    async fn compare(&mut self, event: &Recorded, survivors: Option<&mut Surviving>) -> anyhow::Result<()> {
-        if !self.same {
-            return Ok(());
-        }
-        let there = match survivors {
-            Some(survivors) => survivors.next().await?,
-            None => None,
-        };
-        if there.as_ref() == Some(event) {
-            self.survived = event.n;
-        } else {
-            (self.same, self.next) = (false, there);
-        }
-        Ok(())
-    }
-}
-
 /// Makes the journal from a file that was written before. The journal that was to be replaced is gone then, or half made:
 /// while it is there, everything can be collected anew.
 async fn go_on(
@@ -334,24 +185,7 @@ async fn go_on(
     file: &Path,
     dry_run: bool,
 ) -> anyhow::Result<Restored> {
-    let mut slice = open(file)?;
-    let new = slice.incarnation();
-    if slice.next_n() != 1 {
-        bail!(
-            "{} begins with event {}: it was not written by `gateway journal restore`",
-            file.display(),
-            slice.next_n()
-        );
-    }
-    let mut note = None;
-    let mut last = 0;
-    while let Some(event) = slice.next_event()? {
-        last = event.n;
-        if let Ok(Event { fact: Fact::JournalRestored(restored), .. }) = event.decode() {
-            note = Some(restored);
-        }
-    }
-    let Some(note) = note else { bail!("{} was not written by `gateway journal restore`", file.display()) };
+    let (new, note, last) = read_through(file)?;
     if !dry_run {
         make(config, process, cluster, file, None).await?;
     }
@@ -364,6 +198,26 @@ async fn go_on(
         problems: Vec::new(),
         file: Some(file.to_owned()),
     })
+}
+
+/// Reads a file from the beginning to the end: the new life, what its note says, and its last event.
+fn read_through(file: &Path) -> anyhow::Result<(Incarnation, JournalRestored, u64)> {
+    let mut slice = open(file)?;
+    let (new, from) = (slice.incarnation(), slice.next_n());
+    let (mut note, mut last) = (None, 0);
+    while let Some(event) = slice.next_event()? {
+        last = event.n;
+        if let Ok(Event { fact: Fact::JournalRestored(restored), .. }) = event.decode()
+            && restored.last_common + 1 == event.n
+        {
+            note = Some(restored);
+        }
+    }
+    match note {
+        // `projector export` does not say the chain digest before the first event.
+        Some(note) if from == 1 && slice.before().is_some() => Ok((new, note, last)),
+        _ => bail!("{} was not written by `gateway journal restore`", file.display()),
+    }
 }
 
 fn open(file: &Path) -> anyhow::Result<SliceReader<BufReader<File>>> {

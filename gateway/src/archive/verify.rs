@@ -72,7 +72,7 @@ pub(super) async fn run(config: &Config, process: &Process) -> anyhow::Result<Co
             let found = Coverage::of(names.iter().copied().filter(|name| name.incarnation == life));
             let beside = match (&journal, head) {
                 (Some(journal), Some((incarnation, _))) if incarnation == life => {
-                    Some(Beside { journal, events: Surviving::new(journal.replay(1, None)), head: 0 })
+                    Some(Beside { journal, events: Surviving::new(journal, None), head: 0 })
                 }
                 _ => None,
             };
@@ -234,7 +234,7 @@ impl Beside<'_> {
     async fn event(&mut self, n: u64) -> anyhow::Result<Recorded> {
         match self.events.next().await? {
             Some(event) if event.n == n => Ok(event),
-            _ => bail!("cannot read the journal: event {n} did not come"),
+            _ => bail!("the journal does not have event {n}, but later ones: it has a gap"),
         }
     }
 }
