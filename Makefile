@@ -17,7 +17,7 @@ DENY_VERSION = 0.20.2
 # Docker Compose is built for one check only: people may do without it, and CI not.
 FOR_TESTS = $${CI:+--also docker-compose}
 # What depends on the S3 nodes: their tests, what is interrupted in the middle of a transfer, uploads in parts.
-ON_NODES = nodes:: replication:: files::resume:: shutdown::the_gateway shutdown::a_second_signal \
+ON_NODES = nodes:: replication:: journal::archive files::resume:: shutdown::the_gateway shutdown::a_second_signal \
   shutdown::a_replicator on_minio
 
 .PHONY: help demo up test test-nodes build build-tests lint deny bench soak

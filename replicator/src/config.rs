@@ -87,7 +87,8 @@ pub struct Replicator {
     /// Copies to one node at once while it is filled, besides those of the lanes.
     pub refill_concurrency: u16,
     /// So many blobs of one node that is filled may wait, besides, for nodes that are down and alone have them; with more of
-    /// them the filling stands still. Each takes about 1.5 KiB of memory.
+    /// them the filling stands still. Each takes about 1.5 KiB of memory. So many, too, may be done after the first that is
+    /// not, while a node catches up with another one.
     pub refill_set_aside: usize,
     /// How often it is looked whether a node is to be filled.
     #[serde(with = "duration")]

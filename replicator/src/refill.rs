@@ -79,8 +79,11 @@ impl Refiller {
     /// Fills the node if that is asked for, can be done, and nobody else does it.
     async fn look(&self) -> Result<Option<End>, Error> {
         let lane = &self.lane;
-        lane.markers.refresh().await?;
         let saved = self.saved().await?;
+        if self.source.is_some() && saved.as_ref().is_none_or(|saved| saved.refill.done) {
+            return Ok(None);
+        }
+        lane.markers.refresh().await?;
         let duty = match &self.source {
             None => {
                 self.ask_if_forgotten(saved.as_ref()).await?;

@@ -50,6 +50,9 @@ pub use versions::{VersionPage, Versioned};
 /// The most that one page holds, whatever is asked.
 pub const MAX_PAGE: u32 = 10_000;
 
+/// Reads in a row that may get no connection before all of them are taken for dead.
+const MAX_REFUSED: u32 = 4;
+
 /// How often one read starts over because its generation was retired or its connection was dead.
 const MAX_STARTS: u32 = 5;
 
@@ -223,7 +226,10 @@ impl Reader {
                 return Err(Error::unavailable("Postgres does not answer"));
             };
             match asked {
-                Ok(Some(value)) => return Ok(value),
+                Ok(Some(value)) => {
+                    current.refused.store(0, Ordering::Relaxed);
+                    return Ok(value);
+                }
                 // The generation is retired.
                 Ok(None) => self.leave(&current).await,
                 Err(error) => {
@@ -233,6 +239,7 @@ impl Reader {
                             // A second wait for a connection would not be shorter. Why there is none is better known to
                             // the task.
                             (Fault::Connection, sqlx::Error::PoolTimedOut) => {
+                                self.refused(&current);
                                 return Err(self.current().await.err().unwrap_or(error));
                             }
                             (Fault::Busy | Fault::Other, _) => return Err(error),
@@ -246,6 +253,15 @@ impl Reader {
             }
         }
         Err(last)
+    }
+
+    /// A pool that has had no connection for so many reads in a row, while not one of them was answered, has lost its own: whoever
+    /// gives up on a dead one leaves it in use for ever.
+    fn refused(&self, current: &Current) {
+        if current.refused.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_REFUSED {
+            current.is_dead.store(true, Ordering::Relaxed);
+            self.nudge.notify_one();
+        }
     }
 
     /// Where to read now.

@@ -6,7 +6,7 @@
 mod spaces;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use proto::{EventId, Incarnation, Sha256Digest};
 use runtime::shutdown::Shutdown;
@@ -53,6 +53,8 @@ pub(crate) struct Current {
     pub(crate) pool: PgPool,
     /// Whether a connection of the pool was found dead: then another pool takes its place.
     pub(crate) is_dead: AtomicBool,
+    /// How many reads in a row got no connection of the pool.
+    pub(crate) refused: AtomicU32,
 }
 
 /// What a save announces, but for its last word: the checkpoint's `spaces_seq`, which only the save's own statement knows.
@@ -231,7 +233,7 @@ impl Watch {
     fn take_up(&self, active: Active, generation: Generation) -> Result<Arc<Current>, Error> {
         tracing::info!(generation = generation.number(), "reading {generation} of the catalog");
         let pool = connect::reading_pool(&self.config, generation)?;
-        Ok(Arc::new(Current { active, generation, pool, is_dead: AtomicBool::new(false) }))
+        Ok(Arc::new(Current { active, generation, pool, is_dead: AtomicBool::new(false), refused: AtomicU32::new(0) }))
     }
 
     fn lost(&self, error: &Error) {

@@ -156,12 +156,17 @@ async fn make_bucket(link: &Link, config: &Config, bucket: BucketName) -> Result
     let change = match link.stream(&format!("KV_{}", bucket.as_str())).await {
         Err(Error::Missing { .. }) => Change::Created,
         Err(error) => return Err(error),
-        Ok(info) if info.config.max_age == wanted.max_age && info.config.num_replicas >= wanted.num_replicas => {
+        Ok(info)
+            if info.config.max_age == wanted.max_age
+                && info.config.num_replicas >= wanted.num_replicas
+                && info.config.max_bytes >= wanted.max_bytes =>
+        {
             return Ok(Change::Unchanged);
         }
         Ok(info) => Change::Updated(vec![
             format!("max_age was {:?} instead of {:?}", info.config.max_age, wanted.max_age),
             format!("num_replicas was {} and must be at least {}", info.config.num_replicas, wanted.num_replicas),
+            format!("max_bytes was {} and must be at least {}", info.config.max_bytes, wanted.max_bytes),
         ]),
     };
     link.put_bucket(wanted).await?;

@@ -21,6 +21,8 @@ const SMALL_BUCKET_BYTES: i64 = 64 << 20;
 /// The size of the bucket of uploads: some 300 bytes for each slice of 8 MiB, so unfinished uploads of 6 TiB. One that is
 /// finished keeps only the entry of its session.
 const UPLOADS_BUCKET_BYTES: i64 = 256 << 20;
+/// The size of the bucket of requests, whose entries stay: some four million of them.
+const REQUESTS_BUCKET_BYTES: i64 = 1 << 30;
 /// How many entries of a listing are asked for at once.
 const LIST_BATCH: usize = 1000;
 /// How long the server remembers a listing whose reader has gone away.
@@ -98,7 +100,7 @@ impl BucketName {
             Self::Refills => ("How far the refilling of Highwater's nodes is.", Duration::ZERO, SMALL_BUCKET_BYTES),
             Self::Scrub => ("How far reading Highwater's nodes is.", Duration::ZERO, SMALL_BUCKET_BYTES),
             Self::Archive => ("How far the archive of Highwater's journal is.", Duration::ZERO, SMALL_BUCKET_BYTES),
-            Self::Requests => ("What Highwater's requests were looked into at.", Duration::ZERO, SMALL_BUCKET_BYTES),
+            Self::Requests => ("What Highwater's requests were looked into at.", Duration::ZERO, REQUESTS_BUCKET_BYTES),
         };
         kv::Config {
             bucket: self.as_str().to_owned(),

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::error::Error;
 use crate::journal::{Identity, connect};
+use crate::kv::BucketName;
 use crate::layout;
 use crate::link::{Link, MESSAGE_ID, refusal, with_sources};
 use crate::safety;
@@ -27,6 +28,10 @@ const SHORT_WINDOW: Duration = Duration::from_millis(100);
 
 /// So long an id is not sent again; longer than [`SHORT_WINDOW`].
 const SAME_ID_AFTER: Duration = Duration::from_millis(400);
+
+/// What these say of sequences may be wrong in another life of the journal. Replicators are asked for every copy again, and a
+/// request that left no event is looked into anew.
+const FORGOTTEN: [BucketName; 2] = [BucketName::Refills, BucketName::Requests];
 
 /// Events sent and not acknowledged, at once.
 const IN_FLIGHT: usize = 256;
@@ -81,12 +86,26 @@ pub async fn restore(
         Err(Error::Missing { .. }) => {}
         Err(error) => return Err(error),
     }
+    for bucket in FORGOTTEN {
+        forget(&link, bucket).await?;
+    }
     let mut wanted = stream::Config { duplicate_window: SHORT_WINDOW, ..layout::stream(config, identity) };
     wanted.metadata.insert(layout::RESTORING.to_owned(), true.to_string());
     let created = link.ask::<stream::Info>(format!("STREAM.CREATE.{name}"), &wanted).await?;
     created.map_err(|error| refusal(format!("make the stream {name}"), &error))?;
     let (sent, recent) = (VecDeque::new(), VecDeque::new());
     Ok(Some(Restoring { link, config: config.clone(), identity, last: 0, sent, recent }))
+}
+
+/// Removes every entry of a bucket.
+async fn forget(link: &Link, bucket: BucketName) -> Result<(), Error> {
+    let name = format!("KV_{}", bucket.as_str());
+    match link.stream(&name).await {
+        Err(Error::Missing { .. }) => return Ok(()),
+        found => found?,
+    };
+    let purged = link.ask::<Value>(format!("STREAM.PURGE.{name}"), &json!({})).await?;
+    purged.map(drop).map_err(|error| refusal(format!("empty the stream {name}"), &error))
 }
 
 #[derive(PartialEq, Eq)]

@@ -10,7 +10,8 @@ use std::num::NonZeroU32;
 use blobs::Standing;
 use catalog::{Cluster, Outcome, Placed, PlacementRow, ReplicaState};
 use proto::{
-    BlobId, Fact, Fingerprint, Layout, NodeId, NodeRule, Placement, PlacementChanged, Sequence, SpaceId, WantedCopy,
+    BlobId, Fact, Fingerprint, Kind, Layout, NodeId, NodeRule, Placement, PlacementChanged, Sequence, SpaceId,
+    WantedCopy,
 };
 
 use super::request::Author;
@@ -91,7 +92,8 @@ impl Files {
         let cluster = self.catalog().cluster().await?;
         self.take_layout(&cluster);
         if receipt.decision == Decision::Rejected {
-            self.look_into(&series, cluster.placement.seq).await?;
+            let n = self.placement_before(receipt.sequence.n).await?;
+            return Ok(Cluster { placement: self.placement_said(n).await?, ..cluster });
         }
         Ok(cluster)
     }
@@ -101,8 +103,26 @@ impl Files {
     async fn placed_by(&self, series: &Series) -> Result<Option<u64>> {
         match self.receipt_of(series, series.first).await? {
             Some(row) if row.outcome == Outcome::Applied => Ok(Some(row.seq)),
+            Some(row) if row.reason.as_deref() == Some("placement_unchanged") => {
+                self.placement_before(row.seq).await.map(Some)
+            }
             Some(_) | None => self.looked_into(series).await,
         }
+    }
+
+    /// The event that said how the placement was when event `n` was decided; 0: none.
+    async fn placement_before(&self, n: u64) -> Result<u64> {
+        let journal = &self.ready()?.journal;
+        let (mut last, mut from) = (0, 1);
+        while let Some(recorded) = journal.next_of(Kind::PlacementChanged, from).await?.filter(|found| found.n < n) {
+            from = recorded.n + 1;
+            let Ok(event) = recorded.decode() else { continue };
+            let row = self.catalog().receipt(event.id).await?;
+            if row.is_some_and(|row| row.seq == recorded.n && row.outcome == Outcome::Applied) {
+                last = recorded.n;
+            }
+        }
+        Ok(last)
     }
 
     /// What an event said of the placement.

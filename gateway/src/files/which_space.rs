@@ -77,16 +77,19 @@ impl Files {
     }
 
     async fn named(&self, name: &SpaceName) -> Result<Named> {
-        let present = self.catalog().space(name).await?;
-        let former = self.catalog().former_spaces(name).await?;
+        let (mut present, mut former) = self.of_name(name).await?;
         if former.is_empty() {
             return Ok(Named { present, choice: Vec::new() });
         }
-        if present.is_none() {
-            // An attempt before this one may just have published what the catalog does not show yet.
-            self.reach_head().await?;
-        }
+        // An attempt before this one may just have published what the catalog does not show yet.
+        self.reach_head().await?;
+        (present, former) = self.of_name(name).await?;
         Ok(Named { present, choice: present.into_iter().chain(former).collect() })
+    }
+
+    /// The space that has a name, and those that had it before, the last one first.
+    async fn of_name(&self, name: &SpaceName) -> Result<(Option<SpaceId>, Vec<SpaceId>)> {
+        Ok((self.catalog().space(name).await?, self.catalog().former_spaces(name).await?))
     }
 
     /// Whether the request whose first event has this id was made before.

@@ -149,7 +149,9 @@ impl<'a> Pass<'a> {
         if self.needs_source && refiller.source_is_down() {
             return Some(End::SourceDown);
         }
-        let is_far_ahead = lock(&refiller.ahead).len() >= refiller.lane.settings.refill_set_aside.max(1);
+        // What an earlier pass had done ahead says nothing before this one has tried the first again.
+        let is_far_ahead =
+            self.left.is_some() && lock(&refiller.ahead).len() >= refiller.lane.settings.refill_set_aside.max(1);
         is_far_ahead.then_some(End::Left)
     }
 

@@ -53,7 +53,7 @@ fn differences(report: &Value, node: &str) -> anyhow::Result<String> {
 }
 
 /// The number of the journal's last event.
-async fn head(cluster: &Cluster) -> anyhow::Result<u64> {
+pub(super) async fn head(cluster: &Cluster) -> anyhow::Result<u64> {
     let mut stream = super::jetstream(cluster).await?.get_stream(super::STREAM).await?;
     Ok(stream.info().await?.state.last_sequence)
 }

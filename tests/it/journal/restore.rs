@@ -10,9 +10,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tests::{Client, Cluster, Content, eventually, reason_of, run};
 
-use super::archive::{NODES, archived, archiving, verify};
+use super::archive::{NODES, archived, archiving, head, verify};
 use super::lost::{back_up, overwrite, restore as put_back};
-use super::said;
+use super::{refuses, said};
+use crate::s3;
 
 /// In the order in which they are stopped.
 const SERVICES: [&str; 3] = ["gateway", "replicator-1", "projector"];
@@ -122,6 +123,16 @@ async fn back_up_running(cluster: &Cluster) -> anyhow::Result<TempDir> {
     Ok(backup)
 }
 
+/// The stream as it is when making it was cut short at its beginning.
+async fn make_half(cluster: &Cluster) -> anyhow::Result<()> {
+    let jetstream = super::jetstream(cluster).await?;
+    let mut config = jetstream.get_stream(super::STREAM).await?.cached_info().config.clone();
+    config.metadata.insert("highwater_restoring".to_owned(), true.to_string());
+    jetstream.delete_stream(super::STREAM).await?;
+    jetstream.create_stream(config).await?;
+    Ok(())
+}
+
 /// Everything is well: services, catalog, archive.
 async fn is_whole(cluster: &Cluster, acknowledged: &Acknowledged) -> anyhow::Result<()> {
     cluster.settle().await;
@@ -205,11 +216,24 @@ fn a_tail_that_was_lost_under_running_services_is_restored() {
             let restored = restore(cluster, folder.path(), &[]).await?;
             assert_eq!(restored["moved"], 3, "{restored}");
             // Cut short, it is begun again with the file.
+            make_half(cluster).await?;
+            refuses(cluster, "gateway", &[], 70, &["is not whole", "`gateway journal restore --file`"]).await?;
+            let planned = restore(cluster, folder.path(), &["--dry-run"]).await?;
+            assert_eq!(
+                (&planned["incarnation"], head(cluster).await?),
+                (&restored["incarnation"], 0),
+                "nothing was changed"
+            );
             let again = restore(cluster, folder.path(), &[]).await?;
             assert_eq!(again["incarnation"], restored["incarnation"]);
             rebuild(cluster).await?;
             start(cluster, &SERVICES).await?;
-            is_whole(cluster, &acknowledged).await
+            is_whole(cluster, &acknowledged).await?;
+            // Once more by mistake: what has come to it since is not taken away.
+            let before = head(cluster).await?;
+            restore(cluster, folder.path(), &[]).await?;
+            assert!(head(cluster).await? >= before);
+            acknowledged.is_there(cluster).await
         },
     );
 }
@@ -249,6 +273,20 @@ fn a_journal_that_is_gone_is_restored_from_archive_and_catalog_and_without_a_cat
             let (_, report) = verify(cluster).await?;
             let on_nodes = report["archives"].as_array().context("no archives")?.iter();
             let on_nodes = on_nodes.filter_map(|archive| archive["archived"].as_u64()).max();
+            // A hole on the only node that is left is no end.
+            let life = restored["incarnation"].as_str().context("no incarnation")?;
+            let (a, bucket) = s3::client(cluster, "node-a");
+            let segments = s3::keys(cluster, "node-a", &format!("journal/{life}/")).await?;
+            a.delete_object().bucket(bucket).key(&segments[1]).send().await?;
+            let alone = ["--dry-run", "--without", "node-b", "--without", "node-c"];
+            let filled = restore(cluster, folders[1].path(), &alone).await?;
+            assert!(filled["last_common"].as_u64() >= on_nodes && filled["archived"] == 8, "{filled}");
+            let refused = restore(cluster, folders[1].path(), &[&alone[..], &["--without-catalog"]].concat()).await;
+            let words = refused.unwrap_err().to_string();
+            assert!(words.contains("event 9 is nowhere, but the archive goes on"), "{words}");
+            let less = [&alone[..], &["--without-catalog", "--accept-loss"]].concat();
+            assert_eq!(restore(cluster, folders[1].path(), &less).await?["last_common"], 8);
+
             let restored = restore(cluster, folders[1].path(), &["--without-catalog"]).await?;
             assert_eq!(restored["last_common"].as_u64(), on_nodes, "{restored}");
             rebuild(cluster).await?;

@@ -109,7 +109,7 @@ fn more_than_may_wait_for_a_node_that_is_down_keep_nobody_waiting_and_are_copied
         }
         let explained = cluster.highwater(&["explain", "old/0"]).await?;
         let said = String::from_utf8(explained.stdout)?;
-        assert!(said.contains("node-c is healthy, but node-b, which has the blob, is unavailable"), "{said}");
+        assert!(said.contains("node-a is healthy, but node-b, which has the blob, is unavailable"), "{said}");
 
         // What was left is known to whoever comes next.
         let replicators = ["replicator-1", "replicator-2"];

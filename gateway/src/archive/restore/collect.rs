@@ -1,6 +1,6 @@
 //! Collecting what is left of a journal into one slice.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Write;
 
 use anyhow::bail;
@@ -38,16 +38,18 @@ pub(super) async fn which(
     let lives: BTreeSet<Incarnation> = archived.chain(folded).collect();
     let mut newest = lives.clone();
     if lives.len() > 1 {
-        for life in &lives {
-            let mut archive = Archive::new(on_nodes, *life);
-            while let Some(event) = archive.next().await? {
+        // Each segment by itself: there may be holes before it.
+        let named = on_nodes.iter().flat_map(|on| on.segments.iter().map(move |name| (*name, on)));
+        for (name, on) in named.collect::<BTreeMap<_, _>>() {
+            let Ok(segment) = on.node.segment(&name).await? else { continue };
+            for event in segment.events() {
                 if let Ok(Event { fact: Fact::JournalRestored(restored), .. }) = event.decode() {
                     newest.remove(&restored.old_incarnation);
                 }
             }
         }
     }
-    match Vec::from_iter(newest).as_slice() {
+    match newest.into_iter().collect::<Vec<_>>().as_slice() {
         [] => bail!("nothing is left of the journal: no node has a segment of it, and there is no catalog"),
         [life] => Ok(*life),
         several => {
