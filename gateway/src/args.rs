@@ -42,11 +42,12 @@ pub enum Journal {
         #[arg(long)]
         json: bool,
     },
-    /// Make a journal that was lost, in part or whole, again from what nodes, catalog and the journal itself have left
+    /// Make a lost journal again from what nodes, catalog and the journal itself have left
     ///
-    /// Stop all services first. Everything that is left goes into a file, then the stream is replaced by one that is made
-    /// from the file, as a new life of the journal: events keep their ids, and their sequences up to the last one that was
-    /// not lost. Start the services afterwards; the catalog is made anew with `projector rebuild --switch`.
+    /// Stop all services first. Everything that is left goes into a file, then the stream is
+    /// replaced by one that is made from the file, as a new life of the journal: events keep their
+    /// ids, and their sequences up to the last one that was not lost. Start the services afterwards;
+    /// the catalog is made anew with `projector rebuild --switch`.
     ///
     /// Exit code: 0 restored, or nothing was lost; 2 could not be done.
     #[command(verbatim_doc_comment)]
