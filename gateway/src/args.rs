@@ -46,8 +46,8 @@ pub enum Journal {
     ///
     /// Stop all services first. Everything that is left goes into a file, then the stream is
     /// replaced by one that is made from the file, as a new life of the journal: events keep their
-    /// ids, and their sequences up to the last one that was not lost. Start the services afterwards;
-    /// the catalog is made anew with `projector rebuild --switch`.
+    /// ids, and their sequences up to the last one that was not lost. Start the services afterwards:
+    /// the projector goes on with the catalog if that is of these events, and else says what to do.
     ///
     /// Exit code: 0 restored, or nothing was lost; 2 could not be done.
     #[command(verbatim_doc_comment)]

@@ -77,7 +77,7 @@ pub(crate) async fn guard(catalog: Reader, journal: Journal, shutdown: Shutdown)
 
 /// See [`guard`].
 pub(crate) fn observe(journal: &Journal, checkpoint: &Checkpoint) {
-    journal.observe_incarnation(checkpoint.incarnation);
+    journal.observe_sequence(checkpoint.sequence());
     if let Some(event_id) = checkpoint.event_id {
         journal.observe_checkpoint(checkpoint.n, event_id);
     }

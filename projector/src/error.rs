@@ -90,6 +90,15 @@ pub enum Halt {
         /// The event that is there.
         found: String,
     },
+    /// The journal was restored, but not as what the catalog was folded from.
+    #[error(
+        "the catalog is folded up to event {n}, but the journal, which was restored since, has other events up to there. If \
+         it is right, `projector rebuild --switch`"
+    )]
+    OtherHistory {
+        /// Where the catalog is.
+        n: u64,
+    },
     /// Events are missing in the middle of the journal.
     #[error(
         "the journal has a gap: after event {} comes event {found}. Nothing after the gap can be decided rightly; \

@@ -111,15 +111,13 @@ fn cannot_write(path: &Path, error: &std::io::Error) -> Error {
 
 impl Position {
     fn number(self, journal: &Journal) -> Result<u64, Error> {
-        let incarnation = journal.identity().incarnation;
         match self {
             Self::Number(n) => Ok(n),
-            Self::Sequence(sequence) if sequence.incarnation == incarnation => Ok(sequence.n),
-            Self::Sequence(sequence) => {
-                let message =
-                    format!("{sequence} is of another journal than this one, {}", incarnation.uuid().simple());
-                Err(Error::Refused { reason: "other_journal", message })
-            }
+            Self::Sequence(sequence) => journal.current(sequence).map(|here| here.n).ok_or_else(|| {
+                let own = journal.identity().incarnation.uuid().simple();
+                let message = format!("{sequence} is of another journal than this one, {own}");
+                Error::Refused { reason: "other_journal", message }
+            }),
         }
     }
 }

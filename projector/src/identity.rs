@@ -23,7 +23,8 @@ pub(crate) async fn check(journal: &Journal, at: &Checkpoint) -> Result<(), Erro
     }
 }
 
-async fn compare(journal: &Journal, at: &Checkpoint) -> Result<Option<Halt>, Error> {
+/// As [`check`], apart from the incarnation: why the journal does not lead to the checkpoint, if so.
+pub(crate) async fn compare(journal: &Journal, at: &Checkpoint) -> Result<Option<Halt>, Error> {
     let n = at.n;
     if n == 0 {
         return Ok(None);

@@ -12,6 +12,7 @@ mod cli;
 mod config;
 mod error;
 
+mod adopt;
 mod decode;
 mod driver;
 mod identity;

@@ -9,6 +9,7 @@ use runtime::retry::{Backoff, sleep};
 use runtime::shutdown::Cancelled;
 use runtime::{telemetry, wait_for};
 
+use crate::adopt::adopt;
 use crate::config::Config;
 use crate::driver::Driver;
 use crate::error::{Error, Halt};
@@ -51,6 +52,7 @@ async fn follow(config: &Config, process: &Process, journal: &Journal, backoff: 
     let opened = wait_for("the catalog", &config.projector.retry, soft, open).await;
     let mut writer = opened.map_err(|stopped| stopped.into_error(catalog::Error::Cancelled))?;
     let at = writer.checkpoint().await?;
+    let at = adopt(journal, &mut writer, at, &config.projector, process).await?;
     identity::check(journal, &at).await?;
     let generation = writer.generation();
     tracing::info!(

@@ -91,6 +91,9 @@ fn of_node(node: &Node) -> anyhow::Result<Figures> {
         figures.insert(series("refill_blobs_copied"), refill.blobs_copied.to_string());
         figures.insert(series("refill_copied_bytes"), refill.bytes_copied.to_string());
     }
+    if let Ok(archived) = node.archived_sequence.parse::<Sequence>() {
+        figures.insert(series("archived_sequence"), archived.n.to_string());
+    }
     let refill_eta = node.refill.as_ref().and_then(|refill| refill.eta);
     for (name, eta) in [("pending_eta_seconds", node.eta), ("refill_eta_seconds", refill_eta)] {
         if let Some(eta) = eta {

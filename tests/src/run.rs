@@ -20,9 +20,13 @@ pub fn node_kind() -> NodeKind {
     }
 }
 
-/// A change is answered only when it is decided, and a read when it shows what it waits for, also on a loaded machine: most
-/// tests go on from there. Those that are about the bounds set them.
-fn patient(mut builder: Builder) -> Builder {
+/// What most tests want; those that are about these bounds set them.
+///
+/// A change is answered only when it is decided, and a read when it shows what it waits for, also on a loaded machine: tests
+/// go on from there. And each connection to Postgres has a process of its own and a password to prove, with 16 of them more
+/// work than all the rest of a gateway's start.
+fn patient_and_modest(mut builder: Builder) -> Builder {
+    builder = builder.env("gateway", "HIGHWATER_DATABASE__MAX_CONNECTIONS", "4");
     for wait in ["PROJECTION_WAIT", "OUTCOME_WAIT", "MIN_SEQUENCE_WAIT"] {
         builder = builder.env("gateway", &format!("HIGHWATER_LIMITS__{wait}"), "1m");
     }
@@ -32,7 +36,7 @@ fn patient(mut builder: Builder) -> Builder {
 /// Starts a cluster that has what `setup` asks for, lets `test` happen, and stops and removes the cluster, also when the
 /// test fails.
 pub fn run(setup: impl FnOnce(Builder) -> Builder, test: impl AsyncFnOnce(&Cluster) -> anyhow::Result<()>) {
-    run_as_shipped(|builder| setup(patient(builder)), test);
+    run_as_shipped(|builder| setup(patient_and_modest(builder)), test);
 }
 
 /// As [`run`], with nothing set but by `setup`: what people start.

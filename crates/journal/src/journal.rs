@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::error::{Error, PublishError};
 use crate::guard::Guard;
 use crate::link::{ConnectionId, Link};
+use crate::lives::{self, Life};
 use crate::names::ConsumerName;
 use crate::publish::{self, Entry, Published};
 use crate::replay::Replay;
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) link: Link,
     pub(crate) identity: Identity,
+    pub(crate) earlier: Vec<Life>,
     pub(crate) guard: Guard,
     pub(crate) stop: CancellationToken,
     verdict: watch::Sender<Option<Verdict>>,
@@ -90,31 +92,32 @@ impl Journal {
     pub async fn open(config: &Config, shutdown: &Shutdown, tasks: &Tasks) -> Result<Self, Error> {
         let link = connect(config, shutdown).await?;
         let what = waited_for(config);
-        let look =
-            wait_for(&what, &config.patience(), shutdown.soft_token(), async || safety::look(&link, config).await)
-                .await
-                .map_err(|stopped| stopped.into_error(Error::Cancelled))?;
-        Ok(Self::looked(config, link, look, shutdown, tasks))
+        let found = wait_for(&what, &config.patience(), shutdown.soft_token(), async || find(&link, config).await)
+            .await
+            .map_err(|stopped| stopped.into_error(Error::Cancelled))?;
+        Ok(Self::found(config, link, found, shutdown, tasks))
     }
 
     /// As [`Self::open`], but `None` when the stream is missing.
     pub async fn open_if_there(config: &Config, shutdown: &Shutdown, tasks: &Tasks) -> Result<Option<Self>, Error> {
         let link = connect(config, shutdown).await?;
-        let look = async || match safety::look(&link, config).await {
+        let find = async || match find(&link, config).await {
             Err(Error::Missing { .. }) => Ok(None),
             found => found.map(Some),
         };
-        let look = wait_for(&waited_for(config), &config.patience(), shutdown.soft_token(), look)
+        let found = wait_for(&waited_for(config), &config.patience(), shutdown.soft_token(), find)
             .await
             .map_err(|stopped| stopped.into_error(Error::Cancelled))?;
-        Ok(look.map(|look| Self::looked(config, link, look, shutdown, tasks)))
+        Ok(found.map(|found| Self::found(config, link, found, shutdown, tasks)))
     }
 
-    fn looked(config: &Config, link: Link, look: Look, shutdown: &Shutdown, tasks: &Tasks) -> Self {
+    fn found(config: &Config, link: Link, found: Found, shutdown: &Shutdown, tasks: &Tasks) -> Self {
+        let Found { look, earlier } = found;
         let shared = Arc::new(Shared {
             config: config.clone(),
             link,
             identity: look.identity,
+            earlier,
             guard: Guard::new(),
             stop: shutdown.hard_token().clone(),
             verdict: watch::Sender::new(Some(Verdict { connection: look.connection, faults: Vec::new() })),
@@ -198,17 +201,6 @@ impl Journal {
         self.shared.guard.observe(n, event_id.to_string());
     }
 
-    /// Tells the journal which incarnation somebody has read. Another one than the journal's is a divergence.
-    pub fn observe_incarnation(&self, incarnation: Incarnation) {
-        let own = self.shared.identity.incarnation;
-        if incarnation != own {
-            let stream = &self.shared.config.stream;
-            self.shared
-                .guard
-                .diverge(&format!("the stream {stream} has the incarnation {own}, but {incarnation} had been read"));
-        }
-    }
-
     /// Why all writes are stopped for good; `None` while they are not.
     pub fn is_diverged(&self) -> Option<String> {
         self.shared.guard.diverged()
@@ -237,6 +229,17 @@ impl Journal {
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
+}
+
+/// What is known of a journal before it is opened.
+struct Found {
+    look: Look,
+    earlier: Vec<Life>,
+}
+
+async fn find(link: &Link, config: &Config) -> Result<Found, Error> {
+    let look = safety::look(link, config).await?;
+    Ok(Found { look, earlier: lives::earlier(link, &config.stream).await? })
 }
 
 fn waited_for(config: &Config) -> String {

@@ -39,6 +39,7 @@ mod find;
 mod init;
 mod kv;
 mod lease;
+mod lives;
 mod markers;
 mod refills;
 mod restore;

@@ -50,6 +50,7 @@ struct RestoreReport<'a> {
     last_common: u64,
     archived: Option<u64>,
     survived: Option<u64>,
+    keeps_catalog: bool,
     moved: u64,
     problems: &'a [String],
     file: Option<&'a std::path::Path>,
@@ -69,6 +70,7 @@ fn restored_line(restored: &Restored, flags: &Restore) -> anyhow::Result<String>
         last_common: restored.last_common,
         archived: restored.found.map(|found| found.archived),
         survived: restored.found.map(|found| found.survived),
+        keeps_catalog: restored.keeps_catalog,
         moved: restored.moved,
         problems: &restored.problems,
         file: restored.file.as_deref(),
@@ -101,7 +103,12 @@ fn restored_words(restored: &Restored, flags: &Restore) -> String {
     if let Some(file) = &restored.file {
         lines.push(format!("everything in it is in {} as well, until you delete that", file.display()));
     }
-    lines.push("next: `projector rebuild --switch`, then start the services".to_owned());
+    lines.push(if restored.keeps_catalog {
+        "next: start the services; the projector goes on with the catalog that is there".to_owned()
+    } else {
+        "next: start the services; where the projector refuses the catalog that is there, `projector rebuild --switch`"
+            .to_owned()
+    });
     lines.join("\n") + "\n"
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Restored {
     pub(super) last_common: u64,
     /// Where that was; `None` when it was found out by an earlier attempt.
     pub(super) found: Option<Found>,
+    /// Whether the catalog was seen to be of the events up to there: the projector goes on with it.
+    pub(super) keeps_catalog: bool,
     /// Events that only the journal had, and that were put at the end.
     pub(super) moved: u64,
     /// What of the archive could not be used, and why.
@@ -194,6 +196,7 @@ async fn go_on(
         new: Some(new),
         last_common: note.last_common,
         found: None,
+        keeps_catalog: false,
         moved: last.saturating_sub(note.last_common + 1),
         problems: Vec::new(),
         file: Some(file.to_owned()),

@@ -16,10 +16,11 @@ impl From<catalog::Error> for Error {
                 let problem = format!("the catalog is {behind} events behind {wanted}; try again later");
                 Self::new(Code::CatalogBehind, problem).fact("events_behind", behind).fact("reached", reached)
             }
-            From::OtherIncarnation { wanted, .. } => {
-                let problem =
-                    format!("the sequence {wanted} is of another life of the journal, which was restored since");
-                Self::new(Code::JournalRestored, problem)
+            // What clients bring was held against the journal before.
+            From::OtherIncarnation { current, .. } => {
+                let life = current.uuid().simple();
+                let problem = "the catalog is not of this life of the journal yet; nothing is lost, try again later";
+                Self::new(Code::CatalogUnavailable, problem).because(format!("it is of the life {life}"))
             }
             From::PageToken { problem } => Self::new(Code::PageTokenInvalid, format!("the page token {problem}")),
             From::Unfit { reason } => {

@@ -101,8 +101,8 @@ impl Following {
             if self.checkpoints.next().await.is_none() {
                 return Err(Error::stopping());
             }
-            let ours = self.files.incarnation()?;
-            if self.checkpoints.now().is_some_and(|checkpoint| checkpoint.incarnation != ours) {
+            let journal = &self.files.ready()?.journal;
+            if self.checkpoints.now().is_some_and(|checkpoint| journal.current(checkpoint.sequence()).is_none()) {
                 let problem = "the journal was restored; watch again from a sequence of its new life";
                 return Err(Error::new(Code::JournalRestored, problem));
             }

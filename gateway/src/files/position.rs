@@ -16,10 +16,10 @@ impl Files {
     pub(super) async fn reach(&self, at_least: Option<Sequence>) -> Result<()> {
         let Some(wanted) = at_least else { return Ok(()) };
         let journal = &self.ready()?.journal;
-        if wanted.incarnation != journal.identity().incarnation {
+        let Some(wanted) = journal.current(wanted) else {
             let problem = format!("the sequence {wanted} is of another life of the journal, which was restored since");
             return Err(Error::new(Code::JournalRestored, problem));
-        }
+        };
         let outcome = self.catalog().wait_for(wanted, self.limits().min_sequence_wait).await;
         let Err(behind @ catalog::Error::Behind { .. }) = outcome else {
             return Ok(outcome?);

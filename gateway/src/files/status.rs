@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use blobs::Health;
-use journal::{Head, Refill};
+use journal::{Archived, Head, Refill};
 use proto::{Incarnation, NodeId};
 use tokio::time::{Instant, timeout};
 
@@ -45,6 +45,8 @@ pub(crate) struct NodeStatus {
     pub(crate) counted: Option<catalog::NodeStatus>,
     /// The filling of it that is under way.
     pub(crate) refill: Option<Refill>,
+    /// How far it has the journal in its archive, as far as that is known.
+    pub(crate) archived: Option<Archived>,
 }
 
 impl Files {
@@ -67,7 +69,7 @@ impl Files {
         if journal.as_ref().is_ok_and(|journal| journal.head.is_some()) {
             let left = patience.saturating_sub(started.elapsed());
             // What is known by then is told.
-            timeout(left, self.find_refills(&mut nodes)).await.ok();
+            timeout(left, self.ask_journal(&mut nodes)).await.ok();
         }
         Status { journal, catalog, nodes: nodes.into_values().collect() }
     }
@@ -96,10 +98,12 @@ impl Files {
         Ok(JournalStatus { incarnation: journal.identity().incarnation, head, last_head })
     }
 
-    async fn find_refills(&self, nodes: &mut BTreeMap<NodeId, NodeStatus>) {
+    /// What the journal's buckets tell of the nodes.
+    async fn ask_journal(&self, nodes: &mut BTreeMap<NodeId, NodeStatus>) {
         let Some(opened) = self.opened() else { return };
         for (id, node) in nodes {
             node.refill = ops::refill_under_way(&opened.journal, id).await;
+            node.archived = opened.journal.archived(id).await.ok().flatten();
         }
     }
 }
@@ -119,6 +123,6 @@ impl Status {
 
 impl NodeStatus {
     pub(crate) fn new(node: NodeId) -> Self {
-        Self { node, health: None, counted: None, refill: None }
+        Self { node, health: None, counted: None, refill: None, archived: None }
     }
 }

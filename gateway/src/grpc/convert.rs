@@ -199,6 +199,10 @@ fn node(node: &NodeStatus, incarnation: Incarnation) -> v1::Node {
         blobs_erasing: counted.map_or(0, |counted| counted.blobs_erasing),
         eta: counted.and_then(|counted| counted.eta).map(ops::duration),
         refill: node.refill.as_ref().map(|refill| ops::refill(refill, incarnation)),
+        archived_sequence: node
+            .archived
+            .as_ref()
+            .map_or_else(String::new, |archived| sequence(archived.n, incarnation)),
     }
 }
 

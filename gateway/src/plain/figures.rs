@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use blobs::Health;
-use journal::Refill;
+use journal::{Archived, Refill};
 use prometheus::{Gauge, GaugeVec, Opts, Registry, TextEncoder};
 use time::OffsetDateTime;
 
@@ -110,6 +110,13 @@ const REFILLED: [Family<Refill>; 4] = [
     },
 ];
 
+/// How far the archive of the journal is on each node.
+const ARCHIVED: [Family<Archived>; 1] = [Family {
+    name: "highwater_node_archived_sequence",
+    help: "Sequence number up to which the node has the journal in its archive.",
+    figure: |archived, _| Some(number(archived.n)),
+}];
+
 /// The page.
 pub(super) fn page(status: &Status, seen: &Seen) -> prometheus::Result<String> {
     let page = Page(Registry::new());
@@ -120,6 +127,7 @@ pub(super) fn page(status: &Status, seen: &Seen) -> prometheus::Result<String> {
     page.nodes(&COUNTED, &status.nodes, seen, |node| node.counted.as_ref())?;
     page.nodes(&ENDING, &status.nodes, seen, |node| node.counted.as_ref()?.eta.as_ref())?;
     page.nodes(&REFILLED, &status.nodes, seen, |node| node.refill.as_ref())?;
+    page.nodes(&ARCHIVED, &status.nodes, seen, |node| node.archived.as_ref())?;
     TextEncoder::new().encode_to_string(&page.0.gather())
 }
 

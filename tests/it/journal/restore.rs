@@ -61,7 +61,9 @@ impl Acknowledged {
     async fn is_there(&self, cluster: &Cluster) -> anyhow::Result<()> {
         let mut client = cluster.client().await?;
         for receipt in &self.receipts {
-            let request = v1::GetReceiptRequest { event_id: receipt.event_id.clone(), ..Default::default() };
+            // A sequence that was given out before is one to wait for, as long as it means the same.
+            let (event_id, min_sequence) = (receipt.event_id.clone(), receipt.sequence.clone());
+            let request = v1::GetReceiptRequest { event_id, min_sequence, ..Default::default() };
             let now = client.files.get_receipt(request).await?.into_inner().receipt.context("no receipt")?;
             ensure!(
                 (now.outcome, &now.path, &now.version_id) == (receipt.outcome, &receipt.path, &receipt.version_id),
@@ -133,6 +135,20 @@ async fn make_half(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Sequences that an earlier life has given out are good up to the last event that this one has from it.
+async fn sequences(cluster: &Cluster, life: &str, last_common: u64) -> anyhow::Result<()> {
+    let mut client = cluster.client().await?;
+    let mut list = async |n: u64| {
+        let min_sequence = format!("{life}-{n}");
+        client.files.list_files(v1::ListFilesRequest { min_sequence, ..Default::default() }).await
+    };
+    for n in [1, last_common] {
+        list(n).await?;
+    }
+    ensure!(reason_of(&list(last_common + 1).await.unwrap_err()) == "journal_restored");
+    Ok(())
+}
+
 /// Everything is well: services, catalog, archive.
 async fn is_whole(cluster: &Cluster, acknowledged: &Acknowledged) -> anyhow::Result<()> {
     cluster.settle().await;
@@ -176,9 +192,12 @@ fn a_tail_that_was_lost_under_stopped_services_is_restored() {
             assert_eq!(planned["last_common"], restored["last_common"]);
             assert!(restored["survived"].as_u64() < Some(head), "{restored}");
             cluster.stack.start("node-b").await?;
-            rebuild(cluster).await?;
+            // The catalog is of these events: it is taken over.
+            assert_eq!(restored["keeps_catalog"], true, "{restored}");
             start(cluster, &SERVICES).await?;
-            is_whole(cluster, &acknowledged).await
+            is_whole(cluster, &acknowledged).await?;
+            let old = restored["old_incarnation"].as_str().context("no incarnation")?;
+            sequences(cluster, old, head).await
         },
     );
 }
@@ -226,7 +245,6 @@ fn a_tail_that_was_lost_under_running_services_is_restored() {
             );
             let again = restore(cluster, folder.path(), &[]).await?;
             assert_eq!(again["incarnation"], restored["incarnation"]);
-            rebuild(cluster).await?;
             start(cluster, &SERVICES).await?;
             is_whole(cluster, &acknowledged).await?;
             // Once more by mistake: what has come to it since is not taken away.
@@ -263,7 +281,17 @@ fn a_journal_that_is_gone_is_restored_from_archive_and_catalog_and_without_a_cat
             let restored = restore(cluster, folders[0].path(), &[]).await?;
             assert_eq!(restored["archived"], on_nodes, "{restored}");
             assert!(restored["last_common"].as_u64() >= Some(on_nodes + 20), "{restored}");
-            rebuild(cluster).await?;
+            // A journal that has the event at the catalog's checkpoint, but another one before, is not taken for the same.
+            let file = folders[0].path().join("journal.jsonl");
+            let right = std::fs::read_to_string(&file)?;
+            for (text, is_same) in [(right.replacen("archived/1", "archivod/1", 1), false), (right.clone(), true)] {
+                std::fs::write(&file, text)?;
+                super::jetstream(cluster).await?.delete_stream(super::STREAM).await?;
+                restore(cluster, folders[0].path(), &[]).await?;
+                if !is_same {
+                    refuses(cluster, "projector", &[], 70, &["has other events up to there"]).await?;
+                }
+            }
             start(cluster, &SERVICES).await?;
             is_whole(cluster, &acknowledged).await?;
 
@@ -275,6 +303,8 @@ fn a_journal_that_is_gone_is_restored_from_archive_and_catalog_and_without_a_cat
             let on_nodes = on_nodes.filter_map(|archive| archive["archived"].as_u64()).max();
             // A hole on the only node that is left is no end.
             let life = restored["incarnation"].as_str().context("no incarnation")?;
+            let first = restored["old_incarnation"].as_str().context("no incarnation")?;
+            let first_common = restored["last_common"].as_u64().context("no number")?;
             let (a, bucket) = s3::client(cluster, "node-a");
             let segments = s3::keys(cluster, "node-a", &format!("journal/{life}/")).await?;
             a.delete_object().bucket(bucket).key(&segments[1]).send().await?;
@@ -289,9 +319,15 @@ fn a_journal_that_is_gone_is_restored_from_archive_and_catalog_and_without_a_cat
 
             let restored = restore(cluster, folders[1].path(), &["--without-catalog"]).await?;
             assert_eq!(restored["last_common"].as_u64(), on_nodes, "{restored}");
+            // The catalog has events that are lost.
+            assert_eq!(restored["keeps_catalog"], false, "{restored}");
+            refuses(cluster, "projector", &[], 70, &["was folded from the journal", "`projector rebuild --switch`"])
+                .await?;
             rebuild(cluster).await?;
             start(cluster, &SERVICES).await?;
-            is_whole(cluster, &acknowledged).await
+            is_whole(cluster, &acknowledged).await?;
+            sequences(cluster, first, first_common).await?;
+            sequences(cluster, life, on_nodes.context("no number")?).await
         },
     );
 }

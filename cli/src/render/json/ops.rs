@@ -109,6 +109,7 @@ fn node(node: &v1::Node) -> Node<'_> {
             started_at: rfc3339(refill.started_at.as_ref()),
             eta: refill.eta.as_ref().map(seconds),
         }),
+        archived_sequence: &node.archived_sequence,
     }
 }
 
@@ -155,6 +156,7 @@ struct Node<'a> {
     blobs_erasing: u64,
     eta: Option<f64>,
     refill: Option<Refill<'a>>,
+    archived_sequence: &'a str,
 }
 
 #[derive(Serialize)]

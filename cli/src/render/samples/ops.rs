@@ -19,6 +19,7 @@ pub(in crate::render) fn status() -> v1::GetStatusResponse {
         blobs_erasing: 0,
         eta: None,
         refill: None,
+        archived_sequence: sequence(42),
     };
     let away = v1::Node {
         reason: "connection refused".to_owned(),
@@ -37,6 +38,7 @@ pub(in crate::render) fn status() -> v1::GetStatusResponse {
         }),
         bytes_pending: 209_715_300,
         events_behind: 3,
+        archived_sequence: sequence(12),
         oldest_pending_at: Some(at(0)),
         ..node("node-c", v1::NodeHealth::Unavailable)
     };

@@ -1,5 +1,6 @@
 //! What people see who run the system.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use proto::v1;
@@ -27,6 +28,7 @@ pub(crate) fn status(status: &v1::GetStatusResponse) -> String {
         }
         text.push('\n');
     }
+    text.push_str(&archived(&status.nodes));
     text.push('\n');
     text.push_str(&nodes(&status.nodes));
     let refills: String = status.nodes.iter().filter_map(refill).collect();
@@ -65,6 +67,21 @@ fn nodes(nodes: &[v1::Node]) -> String {
         "REASON",
     ];
     table(header, rows, &[2, 3, 4, 5, 6, 7, 8, 9])
+}
+
+/// Up to where which nodes have the journal; the others have nothing that is known.
+fn archived(nodes: &[v1::Node]) -> String {
+    let mut ends: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+    for node in nodes {
+        if let Ok(n) = number(&node.archived_sequence).parse() {
+            ends.entry(n).or_default().push(&node.node);
+        }
+    }
+    if ends.is_empty() {
+        return String::new();
+    }
+    let ends = ends.iter().rev().map(|(n, nodes)| format!("up to event {n} on {}", nodes.join(", ")));
+    format!("archive  {}\n", ends.collect::<Vec<_>>().join("; "))
 }
 
 fn refill(node: &v1::Node) -> Option<String> {

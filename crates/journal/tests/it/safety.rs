@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use async_nats::jetstream::stream;
 use journal::{Error, JOURNAL_DIVERGED, JOURNAL_UNSAFE};
+use proto::Sequence;
 
 use crate::bench::Bench;
 use crate::server::{Server, Sync, eventually};
@@ -166,7 +167,7 @@ async fn another_incarnation() -> Result<()> {
     assert_eq!(journal.head().await?.n, 0);
 
     let journal = bench.open().await?;
-    journal.observe_incarnation(proto::Incarnation::new(bench.ids.v4()));
+    journal.observe_sequence(Sequence { incarnation: proto::Incarnation::new(bench.ids.v4()), n: 1 });
     assert!(journal.check().await.unwrap_err().to_string().contains("had been read"));
     Ok(())
 }

@@ -98,6 +98,7 @@ impl Left<'_> {
             new: Some(new),
             last_common,
             found: Some(Found { archived: history.archived.unwrap_or(at), survived: beside.survived }),
+            keeps_catalog: catalog.is_some(),
             moved: 0,
             problems: std::mem::take(&mut history.archive.problems),
             file: None,
@@ -118,7 +119,7 @@ impl Left<'_> {
             );
         }
         at += 1;
-        slice.add(&self.note(last_common, at, process))?;
+        slice.add(&note(self.old, last_common, at, process))?;
         if let Some(survivors) = &mut survivors {
             let mut next = beside.next.take();
             if next.is_none() {
@@ -128,7 +129,9 @@ impl Left<'_> {
                 if !elsewhere.contains(&event.message_id) {
                     at += 1;
                     restored.moved += 1;
-                    slice.add(&Recorded { n: at, ..event })?;
+                    let earlier =
+                        earlier_life(&event).map(|(life, common)| note(life, common.min(last_common), at, process));
+                    slice.add(&earlier.unwrap_or(Recorded { n: at, ..event }))?;
                 }
                 next = survivors.next().await?;
             }
@@ -156,13 +159,23 @@ impl Left<'_> {
             _ => Ok(()),
         }
     }
+}
 
-    /// The event that tells of the restoring.
-    fn note(&self, last_common: u64, n: u64, process: &Process) -> Recorded {
-        let fact = Fact::JournalRestored(JournalRestored { old_incarnation: self.old, last_common });
-        let event = Event::of_system(EventId::new(process.ids.v7()), SOURCE, process.clock.now(), fact);
-        let (subject, message_id) = (event.fact.subject(), event.id.to_string());
-        Recorded { n, subject, message_id, payload: event.encode().into() }
+/// The event that tells of a restoring.
+fn note(old_incarnation: Incarnation, last_common: u64, n: u64, process: &Process) -> Recorded {
+    let fact = Fact::JournalRestored(JournalRestored { old_incarnation, last_common });
+    let event = Event::of_system(EventId::new(process.ids.v7()), SOURCE, process.clock.now(), fact);
+    let (subject, message_id) = (event.fact.subject(), event.id.to_string());
+    Recorded { n, subject, message_id, payload: event.encode().into() }
+}
+
+/// An earlier restoring that is told of after what is common: less of that life is common now than the event says.
+fn earlier_life(event: &Recorded) -> Option<(Incarnation, u64)> {
+    match event.decode() {
+        Ok(Event { fact: Fact::JournalRestored(restored), .. }) => {
+            Some((restored.old_incarnation, restored.last_common))
+        }
+        _ => None,
     }
 }
 
