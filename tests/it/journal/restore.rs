@@ -296,7 +296,10 @@ fn a_journal_that_is_gone_is_restored_from_archive_and_catalog_and_without_a_cat
             is_whole(cluster, &acknowledged).await?;
 
             // Both lost: what the archive holds is back, of the life that is the present one.
-            stop(cluster, &SERVICES).await?;
+            cluster.stack.stop("replicator-1").await?;
+            cluster.client().await?.mkdir("not archived").await?;
+            cluster.settle_catalog().await;
+            stop(cluster, &["gateway", "projector"]).await?;
             super::jetstream(cluster).await?.delete_stream(super::STREAM).await?;
             let (_, report) = verify(cluster).await?;
             let on_nodes = report["archives"].as_array().context("no archives")?.iter();
