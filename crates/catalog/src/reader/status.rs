@@ -8,8 +8,9 @@ use proto::NodeId;
 use time::OffsetDateTime;
 
 use super::{Answer, Reader, Seen};
+use crate::generation::VerificationColumns;
 use crate::records::{unsigned, word};
-use crate::{Checkpoint, Error, Generation};
+use crate::{Checkpoint, Error, Generation, Verification};
 
 /// How the catalog stands, in one snapshot.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct Status {
     pub generation: Generation,
     /// Events that no version of the program can decode.
     pub undecodable_events: u64,
+    /// What verifying it has found.
+    pub verification: Verification,
     /// The nodes, by id.
     pub nodes: Vec<NodeStatus>,
 }
@@ -65,8 +68,11 @@ impl Reader {
                 .await?;
             let head = sqlx::query!(
                 r#"SELECT a.catalog_id, a.generation, c.incarnation, c.n, c.event_id, c.chain,
-                       (SELECT count(*) FROM events WHERE event_id IS NULL) AS "undecodable!"
-                   FROM highwater.active AS a CROSS JOIN checkpoint AS c WHERE a.singleton AND c.singleton"#
+                       (SELECT count(*) FROM events WHERE event_id IS NULL) AS "undecodable!",
+                       g.verified_at, g.verified_seq, g.verified_rows, g.verified_differing, g.verified_seconds,
+                       coalesce(g.verify_failures, 0) AS "verify_failures!"
+                   FROM highwater.active AS a LEFT JOIN highwater.generations AS g ON g.number = a.generation
+                   CROSS JOIN checkpoint AS c WHERE a.singleton AND c.singleton"#
             )
             .fetch_one(&mut *tx)
             .await?;
@@ -116,10 +122,19 @@ impl Reader {
                     })
                 })
                 .collect();
+            let verification = Verification::try_from(VerificationColumns {
+                at: head.verified_at,
+                seq: head.verified_seq,
+                rows: head.verified_rows,
+                differing: head.verified_differing,
+                seconds: head.verified_seconds,
+                failures: head.verify_failures,
+            })?;
             let status = Status {
                 checkpoint: Checkpoint::from_columns(head.incarnation, head.n, head.event_id, &head.chain)?,
                 generation: Generation::new(head.generation.unwrap_or(0)),
                 undecodable_events: unsigned("events", "event_id", head.undecodable)?,
+                verification,
                 nodes: nodes?,
             };
             Ok(Answer { seen: Some(Seen { catalog_id: head.catalog_id, generation: head.generation }), value: status })
