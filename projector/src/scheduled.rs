@@ -46,8 +46,9 @@ async fn next(config: &Config, process: &Process) -> Result<Duration, Error> {
     let interval = config.projector.verify_interval;
     let mut generations = Generations::open(&config.database).await?;
     let Some(ago) = generations.verify_tried_ago().await? else { return Ok(LOOK_AGAIN.min(interval)) };
-    if ago < interval {
-        return Ok(interval - ago);
+    let left = interval.saturating_sub(ago);
+    if !left.is_zero() {
+        return Ok(left);
     }
     // A person, or the projector that led before this one.
     if !generations.is_building_wanted().await? && generations.claim_building().await? {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{VerifyReport, compared, line};
+use super::{VerifyReport, compared, line, text};
 use crate::cli::Rebuild;
 use crate::rebuild::{Ended, Rebuilt};
 
@@ -33,38 +33,38 @@ pub(crate) fn rebuilt(rebuilt: &Rebuilt, flags: &Rebuild) -> String {
 
 fn words(rebuilt: &Rebuilt, flags: &Rebuild) -> String {
     let (pace, generation, n) = (rebuilt.pace, rebuilt.generation, rebuilt.at.n);
-    let mut said = String::new();
+    let mut lines = Vec::new();
     if let Some(at) = rebuilt.resumed_at {
-        said += &format!("went on with {generation}, which had been folded up to event {}\n", at.n);
+        lines.push(format!("went on with {generation}, which had been folded up to event {}", at.n));
     }
-    said += &format!("folded {} events in {:.1} s, {:.0} a second\n", pace.events, pace.seconds, pace.per_second());
-    said += &rebuilt.compared.as_ref().map(|found| compared(found, false)).unwrap_or_default();
-    said += &match rebuilt.ended {
+    let (events, seconds, rate) = (pace.events, pace.seconds, pace.per_second());
+    lines.push(format!("folded {events} events in {seconds:.1} s, {rate:.0} a second"));
+    if let Some(found) = &rebuilt.compared {
+        lines.push(compared(found, false).trim_end().to_owned());
+    }
+    match rebuilt.ended {
         Ended::Switched { kept } => {
-            let mut ended = String::new();
             if !rebuilt.accepted.is_empty() {
-                ended += &format!("accepted differences in {}\n", rebuilt.accepted.join(", "));
+                lines.push(format!("accepted differences in {}", rebuilt.accepted.join(", ")));
             }
-            ended += &format!("{generation} answers reads from now on, at event {n}\n");
+            lines.push(format!("{generation} answers reads from now on, at event {n}"));
             if let Some(kept) = kept {
-                ended += &format!(
-                    "{kept}, which it replaces, is kept; `projector prune` drops it, and so does the next switch\n"
-                );
+                let how = "`projector prune` drops it, and so does the next switch";
+                lines.push(format!("{kept}, which it replaces, is kept; {how}"));
             }
-            ended
         }
         Ended::Refused if flags.switch => {
             let tables = not_accepted(rebuilt, flags).join(", ");
-            format!(
+            lines.push(format!(
                 "not switched, since these tables differ: {tables}; {generation} was dropped again, the live catalog is as it \
-                 was. `--accept-differences` with all that differ switches nevertheless\n"
-            )
+                 was. `--accept-differences` with all that differ switches nevertheless"
+            ));
         }
         Ended::NotSwitched | Ended::Refused => {
-            format!("{generation} was dropped again; the live catalog is as it was\n")
+            lines.push(format!("{generation} was dropped again; the live catalog is as it was"));
         }
-    };
-    said
+    }
+    text(&lines)
 }
 
 /// What kept it from switching.

@@ -121,7 +121,7 @@ fn is_sequence(table: &str, column: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn clues(table: &str, row: Value) -> Clues {
+    fn clues(table: &str, row: &Value) -> Clues {
         let mut clues = Clues::default();
         clues.add(table, row.as_object().expect("tests write objects"));
         clues
@@ -131,7 +131,7 @@ mod tests {
     fn sequences_of_the_row_come_before_those_of_its_ids() {
         let id = Uuid::from_u128(1);
         let row = serde_json::json!({"file_id": id, "created_seq": 1, "changed_seq": 99, "deleted_seq": null});
-        let clues = clues("files", row);
+        let clues = clues("files", &row);
         let by_id = BTreeMap::from([(id, (2..12).collect())]);
         // 99 is after the last one: somebody wrote it by hand.
         assert_eq!(clues.events(&by_id, 50), (vec![1, 5, 6, 7, 8, 9, 10, 11], true));
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_checkpoint_and_other_columns() {
-        let clues = clues("checkpoint", serde_json::json!({"n": 7, "spaces_seq": 3, "event_id": "no uuid"}));
+        let clues = clues("checkpoint", &serde_json::json!({"n": 7, "spaces_seq": 3, "event_id": "no uuid"}));
         assert_eq!(clues.events(&BTreeMap::new(), 7), (vec![3, 7], false));
         assert!(!is_sequence("blobs", "n") && is_sequence("replicas", "fence_seq"));
     }

@@ -2,11 +2,14 @@
 
 mod drain;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proto::NodeId;
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
+use self::drain::Drain;
 use super::{Answer, Reader, Seen};
 use crate::generation::VerificationColumns;
 use crate::records::{unsigned, word};
@@ -76,52 +79,8 @@ impl Reader {
             )
             .fetch_one(&mut *tx)
             .await?;
-            let nodes = sqlx::query!(
-                r#"SELECT n.node, coalesce(s.stored, 0) AS "stored!", coalesce(p.pending, 0) AS "pending!",
-                       coalesce(p.events, 0) AS "events!", coalesce(p.bytes, 0) AS "bytes!", p.oldest_at AS "oldest_at?",
-                       coalesce(t.parked, 0) AS "parked!", coalesce(t.lost, 0) AS "lost!",
-                       coalesce(t.erasing, 0) AS "erasing!"
-                   FROM nodes AS n
-                   LEFT JOIN (
-                       SELECT node, count(*) AS stored FROM replicas WHERE state = 'stored' GROUP BY node
-                   ) AS s ON s.node = n.node
-                   LEFT JOIN (
-                       SELECT r.node, count(*) FILTER (WHERE r.state = 'pending') AS pending,
-                           count(DISTINCT r.seq) AS events, min(b.created_at) AS oldest_at,
-                           least(sum(b.size_bytes), 9223372036854775807)::bigint AS bytes
-                       FROM replicas AS r JOIN blobs AS b ON b.blob_id = r.blob_id
-                       WHERE r.state IN ('pending', 'lost') AND b.state IN ('live', 'condemned') GROUP BY r.node
-                   ) AS p ON p.node = n.node
-                   LEFT JOIN (
-                       SELECT node, count(*) FILTER (WHERE state = 'parked') AS parked,
-                           count(*) FILTER (WHERE state = 'lost') AS lost,
-                           count(*) FILTER (WHERE state = 'erasing') AS erasing
-                       FROM replicas WHERE state IN ('parked', 'lost', 'erasing') GROUP BY node
-                   ) AS t ON t.node = n.node
-                   ORDER BY n.node"#
-            )
-            .fetch_all(&mut *tx)
-            .await?;
+            let nodes = nodes(&mut tx, &drains, window).await?;
             tx.commit().await?;
-            let nodes: Result<Vec<NodeStatus>, Error> = nodes
-                .into_iter()
-                .map(|row| {
-                    let node: NodeId = word("nodes", "node", &row.node)?;
-                    let bytes_pending = unsigned("blobs", "size_bytes", row.bytes)?;
-                    Ok(NodeStatus {
-                        eta: drains.get(&node).copied().unwrap_or_default().eta(bytes_pending, window),
-                        node,
-                        blobs_stored: unsigned("replicas", "state", row.stored)?,
-                        blobs_pending: unsigned("replicas", "state", row.pending)?,
-                        events_behind: unsigned("replicas", "seq", row.events)?,
-                        bytes_pending,
-                        oldest_pending_at: row.oldest_at,
-                        blobs_parked: unsigned("replicas", "state", row.parked)?,
-                        blobs_lost: unsigned("replicas", "state", row.lost)?,
-                        blobs_erasing: unsigned("replicas", "state", row.erasing)?,
-                    })
-                })
-                .collect();
             let verification = Verification::try_from(VerificationColumns {
                 at: head.verified_at,
                 seq: head.verified_seq,
@@ -135,10 +94,62 @@ impl Reader {
                 generation: Generation::new(head.generation.unwrap_or(0)),
                 undecodable_events: unsigned("events", "event_id", head.undecodable)?,
                 verification,
-                nodes: nodes?,
+                nodes,
             };
             Ok(Answer { seen: Some(Seen { catalog_id: head.catalog_id, generation: head.generation }), value: status })
         })
         .await
     }
+}
+
+/// How each node stands, by id.
+async fn nodes(
+    tx: &mut PgConnection,
+    drains: &BTreeMap<NodeId, Drain>,
+    window: Duration,
+) -> Result<Vec<NodeStatus>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT n.node, coalesce(s.stored, 0) AS "stored!", coalesce(p.pending, 0) AS "pending!",
+               coalesce(p.events, 0) AS "events!", coalesce(p.bytes, 0) AS "bytes!", p.oldest_at AS "oldest_at?",
+               coalesce(t.parked, 0) AS "parked!", coalesce(t.lost, 0) AS "lost!",
+               coalesce(t.erasing, 0) AS "erasing!"
+           FROM nodes AS n
+           LEFT JOIN (
+               SELECT node, count(*) AS stored FROM replicas WHERE state = 'stored' GROUP BY node
+           ) AS s ON s.node = n.node
+           LEFT JOIN (
+               SELECT r.node, count(*) FILTER (WHERE r.state = 'pending') AS pending,
+                   count(DISTINCT r.seq) AS events, min(b.created_at) AS oldest_at,
+                   least(sum(b.size_bytes), 9223372036854775807)::bigint AS bytes
+               FROM replicas AS r JOIN blobs AS b ON b.blob_id = r.blob_id
+               WHERE r.state IN ('pending', 'lost') AND b.state IN ('live', 'condemned') GROUP BY r.node
+           ) AS p ON p.node = n.node
+           LEFT JOIN (
+               SELECT node, count(*) FILTER (WHERE state = 'parked') AS parked,
+                   count(*) FILTER (WHERE state = 'lost') AS lost,
+                   count(*) FILTER (WHERE state = 'erasing') AS erasing
+               FROM replicas WHERE state IN ('parked', 'lost', 'erasing') GROUP BY node
+           ) AS t ON t.node = n.node
+           ORDER BY n.node"#
+    )
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let node: NodeId = word("nodes", "node", &row.node)?;
+            let bytes_pending = unsigned("blobs", "size_bytes", row.bytes)?;
+            Ok(NodeStatus {
+                eta: drains.get(&node).copied().unwrap_or_default().eta(bytes_pending, window),
+                node,
+                blobs_stored: unsigned("replicas", "state", row.stored)?,
+                blobs_pending: unsigned("replicas", "state", row.pending)?,
+                events_behind: unsigned("replicas", "seq", row.events)?,
+                bytes_pending,
+                oldest_pending_at: row.oldest_at,
+                blobs_parked: unsigned("replicas", "state", row.parked)?,
+                blobs_lost: unsigned("replicas", "state", row.lost)?,
+                blobs_erasing: unsigned("replicas", "state", row.erasing)?,
+            })
+        })
+        .collect()
 }
