@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use catalog::{Generation, Generations, State};
+use catalog::{Checkpoint, Generation, GenerationInfo, Generations, State, Writer};
 use journal::Journal;
 use runtime::program::Process;
+use runtime::retry::sleep;
 use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::driver::Driver;
 use crate::error::Error;
+use crate::identity;
 use crate::progress::Progress;
 
 /// How often something that others still hold is tried again.
@@ -18,38 +20,105 @@ const TRY_AGAIN: Duration = Duration::from_millis(100);
 /// Postgres takes so long, on a busy machine, to notice that the one who had the right has ended.
 const CLAIM_WITHIN: Duration = Duration::from_secs(5);
 
-/// What both tools work with. It holds the right to build: one process at a time has it.
+/// What the tools work with. It holds the right to build: one process at a time has it.
 pub(crate) struct Builds<'a> {
     pub(crate) config: &'a Config,
     pub(crate) process: &'a Process,
     pub(crate) journal: Journal,
     pub(crate) generations: Generations,
+    speed: Speed,
+}
+
+/// How fast a tool folds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speed {
+    /// As fast as it can: a person waits.
+    Full,
+    /// At most so many events a second: others use the machine.
+    AtMost(u32),
 }
 
 impl<'a> Builds<'a> {
-    /// Opens journal and catalog, and claims the right to build.
-    pub(crate) async fn claim(config: &'a Config, process: &'a Process) -> Result<Self, Error> {
-        let mut generations = Generations::open(&config.database).await?;
-        let asked = Instant::now();
-        while !generations.claim_building().await? {
-            if asked.elapsed() > CLAIM_WITHIN {
-                let message =
-                    "another rebuild or verify is running on this catalog; wait until it has ended".to_owned();
-                return Err(Error::Refused { reason: "build_running", message });
-            }
-            process.shutdown.check()?;
-            tokio::time::sleep(TRY_AGAIN).await;
-        }
+    /// Opens the journal beside the catalog, on which the right to build was claimed.
+    pub(crate) async fn open(
+        config: &'a Config,
+        process: &'a Process,
+        generations: Generations,
+        speed: Speed,
+    ) -> Result<Self, Error> {
         let journal = open_journal(config, process).await?;
-        Ok(Self { config, process, journal, generations })
+        Ok(Self { config, process, journal, generations, speed })
     }
 
     /// Makes an empty generation, and the driver that folds into it.
     pub(crate) async fn create(&mut self) -> Result<Driver, Error> {
         let generation = self.generations.create(self.journal.identity().incarnation).await?;
-        let mut writer = catalog::Writer::open_generation(&self.config.database, generation).await?;
+        let mut writer = Writer::open_generation(&self.config.database, generation).await?;
         let at = writer.checkpoint().await?;
-        Ok(Driver::new(writer, at, &self.journal, &self.config.projector))
+        Ok(self.driver(writer, at))
+    }
+
+    /// The driver that goes on with the generation that is folded the furthest of those that ended builds have left, up to
+    /// event `max` if that is given; none when there is none that this journal leads to.
+    ///
+    /// Whose it was does not matter, a rebuild's, a verify's or that of a projector's first catalog: each is a fold from the
+    /// first event on, by the same code, saved as a whole or not at all.
+    pub(crate) async fn go_on(&mut self, max: Option<u64>) -> Result<Option<Driver>, Error> {
+        for (generation, _) in self.unfinished().await? {
+            let mut writer = match self.take_up(generation).await {
+                Ok(writer) => writer,
+                Err(Error::Catalog(catalog::Error::Refused { reason } | catalog::Error::Unfit { reason })) => {
+                    tracing::info!(generation = generation.number(), "not going on with {generation}: {reason}");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let at = writer.checkpoint().await?;
+            if max.is_some_and(|max| at.n > max) {
+                writer.close().await;
+                continue;
+            }
+            match identity::check(&self.journal, &at).await {
+                Ok(()) => {
+                    let n = at.n;
+                    tracing::info!(
+                        generation = generation.number(),
+                        seq = n,
+                        "going on with {generation} at event {n}"
+                    );
+                    return Ok(Some(self.driver(writer, at)));
+                }
+                Err(Error::Halt(why)) => {
+                    tracing::warn!(generation = generation.number(), "not going on with {generation}: {why}");
+                    writer.close().await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the lock of a generation, which whoever had the right to build before may still have for a moment.
+    async fn take_up(&self, generation: Generation) -> Result<Writer, Error> {
+        let asked = Instant::now();
+        loop {
+            match Writer::open_generation(&self.config.database, generation).await {
+                Err(catalog::Error::Refused { .. }) if asked.elapsed() < CLAIM_WITHIN => {
+                    self.process.shutdown.check()?;
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+                opened => return Ok(opened?),
+            }
+        }
+    }
+
+    /// Half-folded generations, the furthest first.
+    pub(crate) async fn unfinished(&mut self) -> Result<Vec<(Generation, Checkpoint)>, Error> {
+        Ok(self.generations.unfinished(self.journal.identity().incarnation).await?)
+    }
+
+    fn driver(&self, writer: Writer, at: Checkpoint) -> Driver {
+        Driver::new(writer, at, &self.journal, &self.config.projector)
     }
 
     /// Folds up to and with event `to`.
@@ -62,9 +131,12 @@ impl<'a> Builds<'a> {
         let mut moved = Instant::now();
         while driver.at().n < to {
             self.process.shutdown.check()?;
-            if driver.step(settings.idle_interval, soft).await? > 0 {
-                moved = Instant::now();
+            let begun = Instant::now();
+            let folded = driver.step(settings.idle_interval, soft).await?;
+            if folded > 0 {
                 progress.at(driver.at().n, to);
+                sleep(self.speed.time_for(folded).saturating_sub(begun.elapsed()), soft).await;
+                moved = Instant::now();
             } else if moved.elapsed() > settings.tool_patience {
                 let reason = format!("no event came after event {}", driver.at().n);
                 let what = format!("read the journal up to event {to}");
@@ -74,21 +146,29 @@ impl<'a> Builds<'a> {
         Ok(())
     }
 
-    /// Drops what earlier builds left behind: those that were killed, and old catalogs that were still in use then. What
-    /// somebody writes stays, and so does a first catalog that a projector is building.
-    pub(crate) async fn sweep(&mut self) -> Result<(), Error> {
-        let has_live = self.generations.active().await?.is_some();
-        for info in self.generations.list().await? {
-            let leftover = match info.state {
-                State::Active => false,
-                State::Building => has_live,
-                State::Retired => true,
-            };
-            if leftover {
+    /// Drops what builds that ended early have left, but for `keep`. What somebody writes stays, and so does a first catalog
+    /// that a projector is building.
+    pub(crate) async fn sweep(&mut self, keep: Option<Generation>) -> Result<(), Error> {
+        for info in leftovers(&mut self.generations).await? {
+            if info.state == State::Building && keep != Some(info.generation) {
                 self.drop_within(info.generation, Duration::ZERO).await?;
             }
         }
         Ok(())
+    }
+
+    /// Drops the catalogs that were replaced before `kept` was, so that they do not fill the disk unnoticed. The new one
+    /// answers reads already: a failure here is only told.
+    pub(crate) async fn drop_older(&mut self, kept: Option<Generation>) {
+        let older = match leftovers(&mut self.generations).await {
+            Ok(leftovers) => leftovers,
+            Err(error) => return tracing::warn!("cannot look for older catalogs: {error}"),
+        };
+        for info in older {
+            if info.state == State::Retired && kept != Some(info.generation) {
+                self.discard(info.generation).await;
+            }
+        }
     }
 
     /// Drops a generation; false when somebody still writes it after `patience`.
@@ -100,7 +180,7 @@ impl<'a> Builds<'a> {
                 Err(catalog::Error::Refused { reason }) if started.elapsed() >= patience => {
                     tracing::warn!(
                         generation = generation.number(),
-                        "left {generation} for the next rebuild: {reason}"
+                        "left {generation}, which `projector prune` drops: {reason}"
                     );
                     return Ok(false);
                 }
@@ -110,16 +190,58 @@ impl<'a> Builds<'a> {
         }
     }
 
-    /// Drops a generation that was built in vain; what went wrong before is more important than a failure here.
+    /// Drops a generation that nobody needs; what went on before is more important than a failure here.
     pub(crate) async fn discard(&mut self, generation: Generation) {
         let patience = self.config.projector.drop_patience;
         if let Err(error) = self.drop_within(generation, patience).await {
             tracing::warn!(
                 generation = generation.number(),
-                "cannot drop {generation}, the next rebuild will: {error}"
+                "cannot drop {generation}, `projector prune` can: {error}"
             );
         }
     }
+}
+
+// === impl Speed ===
+
+impl Speed {
+    /// How long so many events shall take at least.
+    fn time_for(self, events: usize) -> Duration {
+        match self {
+            Self::Full => Duration::ZERO,
+            Self::AtMost(per_second) => {
+                Duration::from_secs(1) / per_second.max(1) * u32::try_from(events).unwrap_or(u32::MAX)
+            }
+        }
+    }
+}
+
+/// Connects to the catalog with the right to build, for a person: it is waited for a little, and a scheduled verification
+/// gives it up meanwhile.
+pub(crate) async fn claim(config: &Config, process: &Process) -> Result<Generations, Error> {
+    let mut generations = Generations::open(&config.database).await?;
+    generations.want_building().await?;
+    let asked = Instant::now();
+    while !generations.claim_building().await? {
+        if asked.elapsed() > CLAIM_WITHIN {
+            let message = "another rebuild or verify is running on this catalog; wait until it has ended".to_owned();
+            return Err(Error::Refused { reason: "build_running", message });
+        }
+        process.shutdown.check()?;
+        tokio::time::sleep(TRY_AGAIN).await;
+    }
+    Ok(generations)
+}
+
+/// The generations that are neither active nor a first catalog on its way.
+pub(crate) async fn leftovers(generations: &mut Generations) -> Result<Vec<GenerationInfo>, Error> {
+    let has_live = generations.active().await?.is_some();
+    let is_leftover = |state| match state {
+        State::Active => false,
+        State::Building => has_live,
+        State::Retired => true,
+    };
+    Ok(generations.list().await?.into_iter().filter(|info| is_leftover(info.state)).collect())
 }
 
 /// Opens the journal for a tool, which does not wait for ever.

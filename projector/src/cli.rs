@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use runtime::config::Options;
 use runtime::program::Arguments;
@@ -32,7 +33,11 @@ pub enum Command {
     },
     /// Fold the whole journal into a new catalog, beside the live one
     ///
-    /// Exit code: 0 done; 1 the new catalog is not the same as the live one (--verify); 2 it could not be built.
+    /// One that was killed, or stopped with --switch, is gone on with. With --switch the catalog that was replaced is kept, for
+    /// looking at differences, until `projector prune` or the next rebuild that switches.
+    ///
+    /// Exit code: 0 done; 1 the new catalog is not the same as the live one (--verify), and that was not accepted;
+    /// 2 it could not be built.
     #[command(verbatim_doc_comment)]
     Rebuild(Rebuild),
     /// Fold the whole journal again and compare the live catalog with that, row by row
@@ -44,6 +49,13 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Drop the catalogs that are not needed: those that were replaced, and what unfinished builds have left
+    ///
+    /// What somebody writes or reads stays.
+    ///
+    /// Exit code: 0 done; 2 they could not be dropped.
+    #[command(verbatim_doc_comment)]
+    Prune(Prune),
     /// Write a slice of the journal into a file that `fold` reads
     ///
     /// Exit code: 0 done; 2 it could not be written.
@@ -59,7 +71,7 @@ pub enum Command {
 }
 
 /// The flags of `rebuild`.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Rebuild {
     /// Replace the live catalog with the new one; without this, nothing is left of it
     #[arg(long)]
@@ -67,6 +79,26 @@ pub struct Rebuild {
     /// Compare both row by row first, and refuse to switch if they differ
     #[arg(long)]
     pub verify: bool,
+    /// Switch although these tables differ: all that do must be named, as the report names them
+    #[arg(
+        long,
+        value_name = "TABLE",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(catalog::table_names()),
+        requires_all = ["verify", "switch"]
+    )]
+    pub accept_differences: Vec<String>,
+    /// Report as one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The flags of `prune`.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Prune {
+    /// Only say what would be dropped
+    #[arg(long)]
+    pub dry_run: bool,
     /// Report as one JSON object on standard output
     #[arg(long)]
     pub json: bool,
@@ -122,6 +154,7 @@ impl Arguments for Cli {
             Command::Migrate { json }
             | Command::Verify { json }
             | Command::Rebuild(Rebuild { json, .. })
+            | Command::Prune(Prune { json, .. })
             | Command::Fold(Fold { json, .. }) => json,
         }
     }
@@ -134,6 +167,22 @@ mod tests {
     #[test]
     fn without_a_command_it_runs() {
         assert!(matches!(Cli::parse_from(["projector"]).command(), Command::Run));
+    }
+
+    #[test]
+    fn differences_are_accepted_by_the_names_of_their_tables() {
+        let parse = |flags: &[&str]| Cli::try_parse_from([&["projector", "rebuild"], flags].concat());
+        let cli = parse(&["--verify", "--switch", "--accept-differences", "files,checkpoint"]).unwrap();
+        let Command::Rebuild(flags) = cli.command() else { panic!("{cli:?}") };
+        assert_eq!(flags.accept_differences, ["files", "checkpoint"]);
+        for (flags, words) in [
+            (&["--verify", "--switch", "--accept-differences", "filez"][..], "filez"),
+            (&["--switch", "--accept-differences", "files"], "--verify"),
+            (&["--verify", "--accept-differences", "files"], "--switch"),
+        ] {
+            let refused = parse(flags).unwrap_err().to_string();
+            assert!(refused.contains(words), "{refused}");
+        }
     }
 
     #[test]

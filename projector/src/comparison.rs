@@ -29,6 +29,20 @@ impl Compared {
         self.digest_live == self.digest_rebuilt && self.differing() == 0
     }
 
+    /// Whether it is equal, or all that differs is in these tables.
+    pub(crate) fn is_accepted(&self, tables: &[String]) -> bool {
+        self.is_equal() || (self.differing() > 0 && self.unaccepted(tables).next().is_none())
+    }
+
+    /// The tables that differ and are not among these.
+    pub(crate) fn unaccepted<'a>(&'a self, tables: &'a [String]) -> impl Iterator<Item = &'a str> {
+        self.differing_tables().filter(|table| !tables.iter().any(|accepted| accepted == table))
+    }
+
+    pub(crate) fn differing_tables(&self) -> impl Iterator<Item = &str> {
+        self.tables.iter().filter(|table| table.differing > 0).map(|table| table.table.as_str())
+    }
+
     pub(crate) fn rows(&self) -> u64 {
         self.tables.iter().map(|table| table.rows).sum()
     }
@@ -112,6 +126,8 @@ async fn other_history(live: &mut Snapshot, rebuilt: &mut Snapshot) -> Result<Co
         key: live.checkpoint().sequence().to_string(),
         left: Some(side(live.checkpoint())),
         right: Some(side(rebuilt.checkpoint())),
+        events: vec![live.checkpoint().n],
+        more_events: true,
     };
     Ok(Compared {
         at: live.checkpoint(),

@@ -54,6 +54,12 @@ pub struct Projector {
     pub drop_patience: Duration,
     /// So many differing rows are printed.
     pub max_differences: usize,
+    /// How long after a verification ended, or the catalog was built, the projector that leads verifies it by itself; zero:
+    /// never.
+    #[serde(with = "duration")]
+    pub verify_interval: Duration,
+    /// At most so many events does it fold in a second for that.
+    pub verify_events_per_second: u32,
 }
 
 // === impl Config ===
@@ -86,6 +92,7 @@ impl Validate for Projector {
             ("batch_events", self.batch_events),
             ("batch_rows", self.batch_rows),
             ("switch_attempts", self.switch_attempts as usize),
+            ("verify_events_per_second", self.verify_events_per_second as usize),
         ];
         let zero = counts.into_iter().filter(|(_, count)| *count == 0);
         faults.extend(zero.map(|(key, _)| Fault::new(key, "must be at least 1")));

@@ -1,5 +1,6 @@
 //! Why folding stops.
 
+use catalog::Generation;
 use proto::{DecodeError, Incarnation};
 use runtime::shutdown::Cancelled;
 
@@ -16,8 +17,19 @@ pub enum Error {
     #[error(transparent)]
     Journal(#[from] journal::Error),
     /// A shutdown came first.
-    #[error("gave up")]
+    #[error("a shutdown was asked for")]
     Cancelled(#[from] Cancelled),
+    /// A rebuild stopped before its end; the next one goes on with what it has.
+    #[error("stopped at event {n}: {why}; {generation} is kept, and the next `projector rebuild` goes on with it")]
+    Paused {
+        /// What it was building.
+        generation: Generation,
+        /// Up to where it is folded.
+        n: u64,
+        /// Why it stopped.
+        #[source]
+        why: Box<Error>,
+    },
     /// A tool was asked for something that cannot be done as things are.
     #[error("{message}")]
     Refused {
@@ -144,7 +156,7 @@ impl Error {
             Self::Catalog(catalog::Error::Fenced { .. } | catalog::Error::Refused { .. }) => true,
             Self::Catalog(error) => error.is_transient(),
             Self::Journal(error) => error.is_transient(),
-            Self::Halt(_) | Self::Cancelled(_) | Self::Refused { .. } => false,
+            Self::Halt(_) | Self::Cancelled(_) | Self::Paused { .. } | Self::Refused { .. } => false,
         }
     }
 
@@ -171,6 +183,7 @@ impl Error {
             Self::Catalog(_) => ("UNAVAILABLE", "catalog_unavailable"),
             Self::Journal(_) => ("UNAVAILABLE", "journal_unavailable"),
             Self::Cancelled(_) => ("CANCELLED", "cancelled"),
+            Self::Paused { why, .. } => why.code(),
             Self::Refused { reason, .. } => ("FAILED_PRECONDITION", reason),
         }
     }

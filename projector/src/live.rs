@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::driver::Driver;
 use crate::error::{Error, Halt};
 use crate::identity;
+use crate::scheduled;
 
 /// While a generation does not answer reads yet, how long to wait for events at a time.
 const CATCH_UP: Duration = Duration::from_millis(20);
@@ -63,11 +64,15 @@ async fn follow(config: &Config, process: &Process, journal: &Journal, backoff: 
     );
     telemetry::ready("projector");
     let mut driver = Driver::new(writer, at, journal, &config.projector);
+    let leading = process.shutdown.child();
+    let beside = Process { shutdown: leading.clone(), ..process.clone() };
+    process.tasks.spawn("projector.verify", scheduled::run(config.clone(), beside));
     let ended = tokio::select! {
         biased;
         ended = go_on(config, process, journal, &mut driver, backoff) => ended,
         () = process.shutdown.hard_cancelled() => Err(Error::Cancelled(Cancelled)),
     };
+    leading.trigger_soft();
     driver.into_writer().close().await;
     ended
 }

@@ -34,6 +34,11 @@ impl Progress {
         Self { verb, started: now, from, said: now, every, terminal: std::io::stderr().is_terminal(), open: false }
     }
 
+    /// Of work from the beginning that nobody watches: it says nothing.
+    pub(crate) fn silent(verb: &'static str) -> Self {
+        Self::new(verb, 0, Duration::MAX)
+    }
+
     /// Says how far it is, if it is time to.
     pub(crate) fn at(&mut self, n: u64, to: u64) {
         if self.said.elapsed() < self.every {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use catalog::{Checkpoint, Generation, Snapshot, Switch};
 use runtime::program::Process;
 
-use crate::builds::Builds;
+use crate::builds::{self, Builds, Speed};
 use crate::cli;
 use crate::comparison::{self, Compared};
 use crate::config::Config;
@@ -22,40 +22,92 @@ const CATCH_UP: Duration = Duration::from_millis(5);
 pub(crate) struct Rebuilt {
     /// The new generation.
     pub(crate) generation: Generation,
+    /// Where it went on with what an earlier one had left, if it did.
+    pub(crate) resumed_at: Option<Checkpoint>,
     /// Up to where it is folded.
     pub(crate) at: Checkpoint,
     /// How fast.
     pub(crate) pace: Pace,
     /// The comparison with the live one, when one was asked for and there is one.
     pub(crate) compared: Option<Compared>,
-    /// Whether it answers reads now.
-    pub(crate) switched: bool,
+    /// Which tables differ, and were said to be accepted.
+    pub(crate) accepted: Vec<String>,
+    /// What became of the live one.
+    pub(crate) ended: Ended,
 }
 
-/// Builds, compares and switches as `flags` say. What is not switched to is dropped.
-pub(crate) async fn run(config: &Config, process: &Process, flags: cli::Rebuild) -> Result<Rebuilt, Error> {
+/// How a rebuild ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The new generation answers reads; the one that it replaced, if any, is kept.
+    Switched { kept: Option<Generation> },
+    /// Nobody had asked for it.
+    NotSwitched,
+    /// The new generation is not the same as the live one, in what nobody had accepted.
+    Refused,
+}
+
+/// Builds, compares and switches as `flags` say. What is not switched to is dropped, unless it was meant to be and is only
+/// not done yet: then the next rebuild goes on with it.
+pub(crate) async fn run(config: &Config, process: &Process, flags: &cli::Rebuild) -> Result<Rebuilt, Error> {
     catalog::migrate(&config.database).await?;
-    let mut builds = Builds::claim(config, process).await?;
-    builds.sweep().await?;
-    let mut driver = builds.create().await?;
+    let generations = builds::claim(config, process).await?;
+    let mut builds = Builds::open(config, process, generations, Speed::Full).await?;
+    let (mut driver, resumed_at) = begin(&mut builds, flags).await?;
     let generation = driver.writer().generation();
-    let mut progress = Progress::new("folded", 0, config.projector.progress_interval);
-    let old = builds.generations.active().await?;
+    let mut progress = Progress::new("folded", driver.at().n, config.projector.progress_interval);
     let built = build(&mut builds, &mut driver, &mut progress, flags).await;
     progress.end();
+    let n = driver.at().n;
     driver.into_writer().close().await;
-    match &built {
-        Ok(rebuilt) if rebuilt.switched => drop_old(&mut builds, old).await,
-        Ok(_) | Err(_) => builds.discard(generation).await,
+    match built {
+        Ok(rebuilt) => {
+            match rebuilt.ended {
+                Ended::Switched { kept } => builds.drop_older(kept).await,
+                Ended::NotSwitched | Ended::Refused => builds.discard(generation).await,
+            }
+            Ok(Rebuilt { resumed_at, ..rebuilt })
+        }
+        Err(why) if flags.switch && n > 0 && (matches!(why, Error::Cancelled(_)) || why.passes()) => {
+            Err(Error::Paused { generation, n, why: Box::new(why) })
+        }
+        Err(error) => {
+            builds.discard(generation).await;
+            Err(error)
+        }
     }
-    built
+}
+
+/// Takes up what an earlier build has left, or makes a new generation, and drops what is left then; where it was taken up.
+async fn begin(builds: &mut Builds<'_>, flags: &cli::Rebuild) -> Result<(Driver, Option<Checkpoint>), Error> {
+    let left = match builds.generations.active().await? {
+        // Both are compared where the live one is, so one that is further cannot be.
+        Some(live) if flags.verify => {
+            let max = builds.generations.checkpoint(live).await?.n;
+            builds.go_on(Some(max)).await?
+        }
+        Some(_) => builds.go_on(None).await?,
+        // What is left may be the first catalog of a projector that will go on with it: it is not for a trial.
+        None if flags.switch => builds.go_on(None).await?,
+        None => None,
+    };
+    let (mut driver, resumed_at) = match left {
+        Some(driver) => {
+            let at = driver.at();
+            (driver, Some(at))
+        }
+        None => (builds.create().await?, None),
+    };
+    let own = driver.writer().generation();
+    builds.sweep(Some(own)).await?;
+    Ok((driver, resumed_at))
 }
 
 async fn build(
     builds: &mut Builds<'_>,
     driver: &mut Driver,
     progress: &mut Progress,
-    flags: cli::Rebuild,
+    flags: &cli::Rebuild,
 ) -> Result<Rebuilt, Error> {
     let compared = match (flags.verify, builds.generations.active().await?) {
         (true, Some(_)) => Some(comparison::with_live(builds, driver, progress).await?),
@@ -71,12 +123,21 @@ async fn build(
     progress.end();
     let generation = driver.writer().generation();
     builds.generations.index(generation).await?;
-    let refused = compared.as_ref().is_some_and(|compared| !compared.is_equal());
-    let switched = flags.switch && !refused;
-    if switched {
+    let refused = compared.as_ref().is_some_and(|compared| !compared.is_accepted(&flags.accept_differences));
+    let ended = if refused {
+        Ended::Refused
+    } else if flags.switch {
+        let kept = builds.generations.active().await?;
         switch(builds, driver).await?;
-    }
-    Ok(Rebuilt { generation, at: driver.at(), pace, compared, switched })
+        Ended::Switched { kept }
+    } else {
+        Ended::NotSwitched
+    };
+    let accepted = match ended {
+        Ended::Switched { .. } => compared.iter().flat_map(Compared::differing_tables).map(str::to_owned).collect(),
+        Ended::NotSwitched | Ended::Refused => Vec::new(),
+    };
+    Ok(Rebuilt { generation, resumed_at: None, at: driver.at(), pace, compared, accepted, ended })
 }
 
 /// Makes the new generation the one that answers reads, at a moment when it is not behind the live one: readers never see
@@ -127,14 +188,5 @@ async fn insist(builds: &mut Builds<'_>) -> Result<Switch, Error> {
             tracing::warn!(generation = live.number(), "replacing {live}, which cannot be read: {error}");
             Ok(Switch::Regardless)
         }
-    }
-}
-
-/// Drops the catalog that was replaced, once the projector that wrote it has noticed.
-async fn drop_old(builds: &mut Builds<'_>, old: Option<Generation>) {
-    let patience = builds.config.projector.drop_patience;
-    let Some(old) = old else { return };
-    if let Err(error) = builds.drop_within(old, patience).await {
-        tracing::warn!(generation = old.number(), "cannot drop the old {old}, the next rebuild will: {error}");
     }
 }

@@ -2,18 +2,21 @@
 
 use std::io::Write as _;
 
-use catalog::Difference;
+use catalog::{Checkpoint, Difference};
 use runtime::ErrorLine;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::comparison::Compared;
 use crate::error::Error;
-use crate::rebuild::Rebuilt;
 
 pub(crate) use folded::folded;
+pub(crate) use pruned::pruned;
+pub(crate) use rebuilt::rebuilt;
 
 mod folded;
+mod pruned;
+mod rebuilt;
 
 #[derive(Serialize)]
 struct VerifyReport<'a> {
@@ -40,18 +43,8 @@ struct DifferenceReport<'a> {
     key: &'a str,
     live: Option<Value>,
     rebuilt: Option<Value>,
-}
-
-#[derive(Serialize)]
-struct RebuildReport<'a> {
-    generation: u32,
-    sequence: String,
-    events: u64,
-    seconds: f64,
-    events_per_second: f64,
-    switched: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    verified: Option<VerifyReport<'a>>,
+    events: Vec<String>,
+    more_events: bool,
 }
 
 #[derive(Serialize)]
@@ -66,7 +59,7 @@ pub(crate) fn compared(compared: &Compared, json: bool) -> String {
     }
     let n = compared.at.n;
     let (rows, differing, shown) = (compared.rows(), compared.differing(), compared.differences.len());
-    let mut lines: Vec<String> = compared.differences.iter().map(words).collect();
+    let mut lines: Vec<String> = compared.differences.iter().map(difference).collect();
     lines.push(if compared.is_equal() {
         format!("equal: the catalog is what the journal says up to event {n}; {rows} rows compared")
     } else {
@@ -82,29 +75,18 @@ pub(crate) fn compared(compared: &Compared, json: bool) -> String {
     text(&lines)
 }
 
-/// What `rebuild` prints.
-pub(crate) fn rebuilt(rebuilt: &Rebuilt, json: bool) -> String {
-    let (pace, n) = (rebuilt.pace, rebuilt.at.n);
-    if json {
-        return line(&RebuildReport {
-            generation: rebuilt.generation.number(),
-            sequence: rebuilt.at.sequence().to_string(),
-            events: pace.events,
-            seconds: rounded(pace.seconds),
-            events_per_second: pace.per_second().round(),
-            switched: rebuilt.switched,
-            verified: rebuilt.compared.as_ref().map(VerifyReport::of),
-        });
+/// A difference, in words.
+pub(crate) fn difference(difference: &Difference) -> String {
+    let side = |row: &Option<String>| row.clone().unwrap_or_else(|| "no such row".to_owned());
+    let Difference { table, key, left, right, events, more_events } = difference;
+    let mut events: Vec<String> = events.iter().map(u64::to_string).collect();
+    if *more_events {
+        events.insert(0, "...".to_owned());
     }
-    let generation = rebuilt.generation;
-    let folded = format!("folded {} events in {:.1} s, {:.0} a second", pace.events, pace.seconds, pace.per_second());
-    let ended = if rebuilt.switched {
-        format!("{generation} answers reads from now on, at event {n}")
-    } else {
-        format!("{generation} was dropped again; the live catalog is as it was")
-    };
-    let found = rebuilt.compared.as_ref().map(|compared| self::compared(compared, false)).unwrap_or_default();
-    format!("{folded}\n{found}{ended}\n")
+    if events.is_empty() {
+        events.push("none".to_owned());
+    }
+    format!("{table} {key}\n  live    {}\n  rebuilt {}\n  events  {}", side(left), side(right), events.join(", "))
 }
 
 /// What `migrate` prints.
@@ -138,14 +120,9 @@ fn text(lines: &[String]) -> String {
     format!("{}\n", lines.join("\n"))
 }
 
-fn words(difference: &Difference) -> String {
-    let side = |row: &Option<String>| row.clone().unwrap_or_else(|| "no such row".to_owned());
-    let Difference { table, key, left, right } = difference;
-    format!("{table} {key}\n  live    {}\n  rebuilt {}", side(left), side(right))
-}
-
-fn rounded(seconds: f64) -> f64 {
-    (seconds * 1000.0).round() / 1000.0
+/// Another event of the same life of the journal.
+fn sequence(at: &Checkpoint, n: u64) -> String {
+    proto::Sequence { n, ..at.sequence() }.to_string()
 }
 
 // === impl VerifyReport ===
@@ -171,6 +148,8 @@ impl<'a> VerifyReport<'a> {
                     key: &d.key,
                     live: parse(&d.left),
                     rebuilt: parse(&d.right),
+                    events: d.events.iter().map(|n| sequence(&compared.at, *n)).collect(),
+                    more_events: d.more_events,
                 })
                 .collect(),
         }

@@ -5,7 +5,8 @@ use runtime::program::Process;
 use crate::cli::Command;
 use crate::config::Config;
 use crate::error::Error;
-use crate::{export, live, offline, rebuild, report, verify};
+use crate::rebuild::Ended;
+use crate::{export, live, offline, prune, rebuild, report, verify};
 
 /// The catalog is not what the journal says.
 const EXIT_DIFFERENT: u8 = 1;
@@ -34,11 +35,17 @@ pub async fn run(command: Command, config: Config, process: Process) -> anyhow::
             }
             Err(error) => could_not(&error, json),
         }),
-        Command::Rebuild(flags) => Ok(match rebuild::run(&config, &process, flags).await {
+        Command::Rebuild(flags) => Ok(match rebuild::run(&config, &process, &flags).await {
             Ok(rebuilt) => {
-                report::print(&report::rebuilt(&rebuilt, flags.json));
-                let different = rebuilt.compared.is_some_and(|compared| !compared.is_equal());
-                if different { EXIT_DIFFERENT } else { 0 }
+                report::print(&report::rebuilt(&rebuilt, &flags));
+                if rebuilt.ended == Ended::Refused { EXIT_DIFFERENT } else { 0 }
+            }
+            Err(error) => could_not(&error, flags.json),
+        }),
+        Command::Prune(flags) => Ok(match prune::run(&config, &process, flags).await {
+            Ok(pruned) => {
+                report::print(&report::pruned(&pruned, flags));
+                0
             }
             Err(error) => could_not(&error, flags.json),
         }),

@@ -7,6 +7,8 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tests::{Cluster, Content, eventually, run};
 
+mod projectors;
+mod rebuild;
 mod slice;
 
 fn report(output: &Output) -> anyhow::Result<Value> {

@@ -9,6 +9,7 @@ use http::header::CONTENT_TYPE;
 use proto::Sequence;
 use proto::v1::{GetStatusResponse, Node, NodeHealth};
 use runtime::clock::Clock;
+use sqlx::{Connection as _, PgConnection};
 use tests::{Cluster, Content, Http, eventually, run};
 use time::OffsetDateTime;
 
@@ -50,6 +51,7 @@ fn expected(status: &GetStatusResponse) -> anyhow::Result<Figures> {
         ("highwater_catalog_events_behind".to_owned(), catalog.events_behind),
         ("highwater_catalog_generation".to_owned(), catalog.generation.into()),
         ("highwater_catalog_undecodable_events".to_owned(), catalog.undecodable_events),
+        ("highwater_catalog_verify_failures".to_owned(), catalog.verify_failures.into()),
     ] {
         figures.insert(series, value.to_string());
     }
@@ -220,6 +222,53 @@ fn what_cannot_be_asked_is_not_told() {
             let again = scrape(&http).await?;
             assert_eq!(again.keys().collect::<Vec<_>>(), all.keys().collect::<Vec<_>>());
             Ok(())
+        },
+    );
+}
+
+#[test]
+fn a_row_that_was_changed_by_hand_is_found_by_the_projector_itself() {
+    run(
+        |b| b.replicators(0).env("projector", "HIGHWATER_PROJECTOR__VERIFY_INTERVAL", "1s"),
+        async |cluster| {
+            let http = Http::one(cluster.stack.gateway_addr()?);
+            let mut client = cluster.client().await?;
+            client.put("a", Content::new(1, 5000)).await?;
+            let differences = async |wanted: &str| {
+                eventually(&format!("{wanted} rows differ"), async || {
+                    let figures = scrape(&http).await?;
+                    let found = figures.get("highwater_catalog_verified_differences").context("not verified yet")?;
+                    ensure!(found == wanted, "{found} rows differ");
+                    anyhow::Ok(figures)
+                })
+                .await
+            };
+            let figures = differences("0").await;
+            let rows: f64 = figures["highwater_catalog_verified_rows"].parse()?;
+            assert!(rows > 0.0, "{figures:?}");
+            for name in ["sequence", "timestamp_seconds", "duration_seconds"] {
+                assert!(figures.contains_key(&format!("highwater_catalog_verified_{name}")), "{figures:?}");
+            }
+
+            let mut database = PgConnection::connect(&cluster.stack.database_url()?).await?;
+            let generation: i32 =
+                sqlx::query_scalar("SELECT generation::int4 FROM highwater.active").fetch_one(&mut database).await?;
+            let flip = format!("UPDATE highwater_g{generation}.blobs SET size_bytes = size_bytes + 1");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(flip)).execute(&mut database).await?;
+            differences("1").await;
+            let said = std::fs::read_to_string(cluster.stack.log("projector"))?;
+            assert!(said.contains("the catalog is not what the journal says: 1 of "), "{said}");
+            let verified =
+                client.status().await?.catalog.and_then(|catalog| catalog.verified).context("not verified")?;
+            assert_eq!(verified.differing, 1, "{verified:?}");
+
+            // Which goes on without end; a person's command comes first, and mends it.
+            let output = cluster.projector(&["rebuild", "--switch"]).await?;
+            ensure!(output.status.success(), "{output:?}");
+            differences("0").await;
+            client.put("b", Content::new(2, 5000)).await?;
+            cluster.settle_catalog().await;
+            cluster.verify().await
         },
     );
 }

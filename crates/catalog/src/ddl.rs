@@ -149,6 +149,11 @@ impl KeyColumn {
     }
 }
 
+/// The names of the tables that a generation of this program's layout has.
+pub fn table_names() -> impl Iterator<Item = &'static str> {
+    tables().lines().filter_map(|line| line.strip_prefix("CREATE TABLE ")?.strip_suffix(" ("))
+}
+
 fn tables() -> &'static str {
     GENERATION.split_once(LATE_INDEXES).map_or(GENERATION, |(tables, _)| tables)
 }
@@ -174,6 +179,13 @@ async fn run_in(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_are_named() {
+        let names: Vec<&str> = table_names().collect();
+        assert_eq!(names.len(), tables().matches("CREATE TABLE").count());
+        assert!(names.contains(&"checkpoint") && names.contains(&"event_blobs"), "{names:?}");
+    }
 
     #[test]
     fn indexes_are_apart_from_tables() {

@@ -1,5 +1,8 @@
 //! Generations: builds of the catalog, one schema each.
 
+mod unfinished;
+mod verified;
+
 use std::fmt;
 
 use proto::{Incarnation, Kind, RULES};
@@ -9,6 +12,9 @@ use time::OffsetDateTime;
 use crate::connect::{self, SHARED_SCHEMA, Use};
 use crate::error::Fault;
 use crate::{Checkpoint, Config, Error, ddl};
+
+pub(crate) use verified::VerificationColumns;
+pub use verified::{Verification, Verified};
 
 /// The number of the tables and columns in `generation.sql`. Changed with them; a catalog with another one is rebuilt.
 pub const LAYOUT: u32 = 5;
@@ -117,6 +123,19 @@ impl Generation {
 impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "generation {}", self.0)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Building => "building",
+            Self::Active => "active",
+            Self::Retired => "retired",
+        }
     }
 }
 

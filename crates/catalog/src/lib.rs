@@ -33,8 +33,9 @@ mod snapshot;
 pub use checkpoint::Checkpoint;
 pub use compare::{Comparison, Difference, TableCount, compare};
 pub use config::Config;
+pub use ddl::table_names;
 pub use error::Error;
-pub use generation::{Generation, GenerationInfo, Generations, LAYOUT, State, Switch};
+pub use generation::{Generation, GenerationInfo, Generations, LAYOUT, State, Switch, Verification, Verified};
 pub use migrate::migrate;
 pub use reader::{
     Audited, ChangeRow, Cluster, DeletedSpace, Entry, EntryTarget, Event, Events, Explained, File, FolderListing,

@@ -82,6 +82,11 @@ impl Snapshot {
         self.conn.close().await.ok();
     }
 
+    /// The connection that sees it.
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.conn
+    }
+
     pub(crate) fn tables(&self) -> &[TableShape] {
         &self.tables
     }

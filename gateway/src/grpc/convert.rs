@@ -112,6 +112,14 @@ pub(crate) fn status(status: Status) -> Result<v1::GetStatusResponse> {
             events_behind,
             generation: catalog.generation.number(),
             undecodable_events: catalog.undecodable_events,
+            verified: catalog.verification.last.map(|(verified, at)| v1::Verified {
+                at: Some(timestamp(at)),
+                sequence: Sequence { n: verified.n, ..catalog.checkpoint.sequence() }.to_string(),
+                rows: verified.rows,
+                differing: verified.differing,
+                took: Some(ops::duration(verified.took)),
+            }),
+            verify_failures: catalog.verification.failures,
         }),
         nodes: nodes.iter().map(|one| node(one, incarnation)).collect(),
     })

@@ -195,7 +195,26 @@ impl Page {
         let generation = number(catalog.generation.number().into());
         self.one("highwater_catalog_generation", "Generation of the catalog that answers.", generation)?;
         let help = "Events that no version of the program can decode.";
-        self.one("highwater_catalog_undecodable_events", help, number(catalog.undecodable_events))
+        self.one("highwater_catalog_undecodable_events", help, number(catalog.undecodable_events))?;
+        self.verification(&catalog.verification)
+    }
+
+    fn verification(&self, verification: &catalog::Verification) -> prometheus::Result<()> {
+        let help = "Attempts to verify the catalog since its last verification that came to no result.";
+        self.one("highwater_catalog_verify_failures", help, number(verification.failures.into()))?;
+        let Some((verified, at)) = verification.last else { return Ok(()) };
+        let figures = [
+            ("differences", "Rows that are not what the journal says", number(verified.differing)),
+            ("rows", "Rows that were compared with what the journal says", number(verified.rows)),
+            ("sequence", "Sequence number at which they were compared", number(verified.n)),
+            ("timestamp_seconds", "When it ended, in Unix time", (at - OffsetDateTime::UNIX_EPOCH).as_seconds_f64()),
+            ("duration_seconds", "How long it took", verified.took.as_secs_f64()),
+        ];
+        for (name, help, value) in figures {
+            let help = format!("{help}, as the last verification of the catalog found; absent while there was none.");
+            self.one(&format!("highwater_catalog_verified_{name}"), &help, value)?;
+        }
+        Ok(())
     }
 
     fn health(&self, nodes: &[NodeStatus]) -> prometheus::Result<()> {

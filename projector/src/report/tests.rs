@@ -11,6 +11,8 @@ fn found(differing: u64) -> Compared {
         key: "b / node-a".to_owned(),
         left: Some(r#"{"state":"pending"}"#.to_owned()),
         right: None,
+        events: vec![2, 5],
+        more_events: true,
     };
     let same = Sha256Digest::new([1; 32]);
     Compared {
@@ -36,7 +38,9 @@ fn a_difference_as_json() {
             "digest_live": "01".repeat(32),
             "digest_rebuilt": "02".repeat(32),
             "differences": [
-                {"table": "replicas", "key": "b / node-a", "live": {"state": "pending"}, "rebuilt": null},
+                {"table": "replicas", "key": "b / node-a", "live": {"state": "pending"}, "rebuilt": null,
+                 "events": ["00000000000000000000000000000000-2", "00000000000000000000000000000000-5"],
+                 "more_events": true},
             ],
         })
     );
@@ -47,7 +51,6 @@ fn words_for_people() {
     let text = compared(&found(0), false);
     assert!(text.starts_with("equal: the catalog is what the journal says up to event 7; 3 rows compared\n"), "{text}");
     let text = compared(&found(1), false);
-    let expected =
-        "replicas b / node-a\n  live    {\"state\":\"pending\"}\n  rebuilt no such row\ndifferent: 1 of 3 rows";
+    let expected = "replicas b / node-a\n  live    {\"state\":\"pending\"}\n  rebuilt no such row\n  events  ..., 2, 5\ndifferent: 1 of 3 rows";
     assert!(text.starts_with(expected), "{text}");
 }

@@ -21,6 +21,14 @@ pub(crate) fn status(status: &v1::GetStatusResponse) -> String {
             events_behind: catalog.events_behind,
             generation: catalog.generation,
             undecodable_events: catalog.undecodable_events,
+            verified: catalog.verified.as_ref().map(|verified| Verified {
+                at: rfc3339(verified.at.as_ref()),
+                sequence: &verified.sequence,
+                rows: verified.rows,
+                differing: verified.differing,
+                took: verified.took.as_ref().map(seconds),
+            }),
+            verify_failures: catalog.verify_failures,
         }),
         nodes: status.nodes.iter().map(node).collect(),
     })
@@ -139,6 +147,17 @@ struct Catalog<'a> {
     events_behind: u64,
     generation: u32,
     undecodable_events: u64,
+    verified: Option<Verified<'a>>,
+    verify_failures: u32,
+}
+
+#[derive(Serialize)]
+struct Verified<'a> {
+    at: Option<String>,
+    sequence: &'a str,
+    rows: u64,
+    differing: u64,
+    took: Option<f64>,
 }
 
 #[derive(Serialize)]

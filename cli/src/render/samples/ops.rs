@@ -49,7 +49,20 @@ pub(in crate::render) fn status() -> v1::GetStatusResponse {
             stored_bytes: 24_576,
             max_bytes: 8_589_934_592,
         }),
-        catalog: Some(v1::Catalog { checkpoint: sequence(41), events_behind: 1, generation: 2, undecodable_events: 0 }),
+        catalog: Some(v1::Catalog {
+            checkpoint: sequence(41),
+            events_behind: 1,
+            generation: 2,
+            undecodable_events: 0,
+            verified: Some(v1::Verified {
+                at: Some(at(2)),
+                sequence: sequence(38),
+                rows: 250,
+                differing: 1,
+                took: Some(prost_types::Duration { seconds: 3, nanos: 500_000_000 }),
+            }),
+            verify_failures: 2,
+        }),
         nodes: vec![node("node-a", v1::NodeHealth::Healthy), node("node-b", v1::NodeHealth::Healthy), away],
     }
 }

@@ -19,7 +19,8 @@ pub(crate) fn status(status: &v1::GetStatusResponse) -> String {
             .expect("a String takes everything");
     }
     if let Some(catalog) = &status.catalog {
-        let v1::Catalog { checkpoint, events_behind, generation, undecodable_events } = catalog;
+        let v1::Catalog { checkpoint, events_behind, generation, undecodable_events, verified, verify_failures } =
+            catalog;
         let behind = count(*events_behind, "event", "events");
         write!(text, "catalog  checkpoint {checkpoint}, {behind} behind, generation {generation}")
             .expect("a String takes everything");
@@ -27,12 +28,29 @@ pub(crate) fn status(status: &v1::GetStatusResponse) -> String {
             write!(text, ", {undecodable_events} undecodable").expect("a String takes everything");
         }
         text.push('\n');
+        if let Some(verified) = verified {
+            writeln!(text, "verified {}", verification(verified)).expect("a String takes everything");
+        }
+        if *verify_failures > 0 {
+            let attempts = count(u64::from(*verify_failures), "attempt", "attempts");
+            writeln!(text, "verified not since then: {attempts} failed").expect("a String takes everything");
+        }
     }
     text.push_str(&archived(&status.nodes));
     text.push('\n');
     text.push_str(&nodes(&status.nodes));
     let refills: String = status.nodes.iter().filter_map(refill).collect();
     if refills.is_empty() { text } else { text + "\n" + &refills }
+}
+
+fn verification(verified: &v1::Verified) -> String {
+    let v1::Verified { at, sequence, rows, differing, .. } = verified;
+    let rows = count(*rows, "row", "rows");
+    let found = match differing {
+        0 => format!("{rows} are what the journal says"),
+        differing => format!("{differing} of {rows} are not what the journal says"),
+    };
+    format!("{}, at {sequence}: {found}", moment(at.as_ref()))
 }
 
 fn nodes(nodes: &[v1::Node]) -> String {

@@ -2,14 +2,18 @@
 
 mod drain;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proto::NodeId;
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
+use self::drain::Drain;
 use super::{Answer, Reader, Seen};
+use crate::generation::VerificationColumns;
 use crate::records::{unsigned, word};
-use crate::{Checkpoint, Error, Generation};
+use crate::{Checkpoint, Error, Generation, Verification};
 
 /// How the catalog stands, in one snapshot.
 #[derive(Debug, Clone)]
@@ -20,6 +24,8 @@ pub struct Status {
     pub generation: Generation,
     /// Events that no version of the program can decode.
     pub undecodable_events: u64,
+    /// What verifying it has found.
+    pub verification: Verification,
     /// The nodes, by id.
     pub nodes: Vec<NodeStatus>,
 }
@@ -65,65 +71,85 @@ impl Reader {
                 .await?;
             let head = sqlx::query!(
                 r#"SELECT a.catalog_id, a.generation, c.incarnation, c.n, c.event_id, c.chain,
-                       (SELECT count(*) FROM events WHERE event_id IS NULL) AS "undecodable!"
-                   FROM highwater.active AS a CROSS JOIN checkpoint AS c WHERE a.singleton AND c.singleton"#
+                       (SELECT count(*) FROM events WHERE event_id IS NULL) AS "undecodable!",
+                       g.verified_at, g.verified_seq, g.verified_rows, g.verified_differing, g.verified_seconds,
+                       coalesce(g.verify_failures, 0) AS "verify_failures!"
+                   FROM highwater.active AS a LEFT JOIN highwater.generations AS g ON g.number = a.generation
+                   CROSS JOIN checkpoint AS c WHERE a.singleton AND c.singleton"#
             )
             .fetch_one(&mut *tx)
             .await?;
-            let nodes = sqlx::query!(
-                r#"SELECT n.node, coalesce(s.stored, 0) AS "stored!", coalesce(p.pending, 0) AS "pending!",
-                       coalesce(p.events, 0) AS "events!", coalesce(p.bytes, 0) AS "bytes!", p.oldest_at AS "oldest_at?",
-                       coalesce(t.parked, 0) AS "parked!", coalesce(t.lost, 0) AS "lost!",
-                       coalesce(t.erasing, 0) AS "erasing!"
-                   FROM nodes AS n
-                   LEFT JOIN (
-                       SELECT node, count(*) AS stored FROM replicas WHERE state = 'stored' GROUP BY node
-                   ) AS s ON s.node = n.node
-                   LEFT JOIN (
-                       SELECT r.node, count(*) FILTER (WHERE r.state = 'pending') AS pending,
-                           count(DISTINCT r.seq) AS events, min(b.created_at) AS oldest_at,
-                           least(sum(b.size_bytes), 9223372036854775807)::bigint AS bytes
-                       FROM replicas AS r JOIN blobs AS b ON b.blob_id = r.blob_id
-                       WHERE r.state IN ('pending', 'lost') AND b.state IN ('live', 'condemned') GROUP BY r.node
-                   ) AS p ON p.node = n.node
-                   LEFT JOIN (
-                       SELECT node, count(*) FILTER (WHERE state = 'parked') AS parked,
-                           count(*) FILTER (WHERE state = 'lost') AS lost,
-                           count(*) FILTER (WHERE state = 'erasing') AS erasing
-                       FROM replicas WHERE state IN ('parked', 'lost', 'erasing') GROUP BY node
-                   ) AS t ON t.node = n.node
-                   ORDER BY n.node"#
-            )
-            .fetch_all(&mut *tx)
-            .await?;
+            let nodes = nodes(&mut tx, &drains, window).await?;
             tx.commit().await?;
-            let nodes: Result<Vec<NodeStatus>, Error> = nodes
-                .into_iter()
-                .map(|row| {
-                    let node: NodeId = word("nodes", "node", &row.node)?;
-                    let bytes_pending = unsigned("blobs", "size_bytes", row.bytes)?;
-                    Ok(NodeStatus {
-                        eta: drains.get(&node).copied().unwrap_or_default().eta(bytes_pending, window),
-                        node,
-                        blobs_stored: unsigned("replicas", "state", row.stored)?,
-                        blobs_pending: unsigned("replicas", "state", row.pending)?,
-                        events_behind: unsigned("replicas", "seq", row.events)?,
-                        bytes_pending,
-                        oldest_pending_at: row.oldest_at,
-                        blobs_parked: unsigned("replicas", "state", row.parked)?,
-                        blobs_lost: unsigned("replicas", "state", row.lost)?,
-                        blobs_erasing: unsigned("replicas", "state", row.erasing)?,
-                    })
-                })
-                .collect();
+            let verification = Verification::try_from(VerificationColumns {
+                at: head.verified_at,
+                seq: head.verified_seq,
+                rows: head.verified_rows,
+                differing: head.verified_differing,
+                seconds: head.verified_seconds,
+                failures: head.verify_failures,
+            })?;
             let status = Status {
                 checkpoint: Checkpoint::from_columns(head.incarnation, head.n, head.event_id, &head.chain)?,
                 generation: Generation::new(head.generation.unwrap_or(0)),
                 undecodable_events: unsigned("events", "event_id", head.undecodable)?,
-                nodes: nodes?,
+                verification,
+                nodes,
             };
             Ok(Answer { seen: Some(Seen { catalog_id: head.catalog_id, generation: head.generation }), value: status })
         })
         .await
     }
+}
+
+/// How each node stands, by id.
+async fn nodes(
+    tx: &mut PgConnection,
+    drains: &BTreeMap<NodeId, Drain>,
+    window: Duration,
+) -> Result<Vec<NodeStatus>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT n.node, coalesce(s.stored, 0) AS "stored!", coalesce(p.pending, 0) AS "pending!",
+               coalesce(p.events, 0) AS "events!", coalesce(p.bytes, 0) AS "bytes!", p.oldest_at AS "oldest_at?",
+               coalesce(t.parked, 0) AS "parked!", coalesce(t.lost, 0) AS "lost!",
+               coalesce(t.erasing, 0) AS "erasing!"
+           FROM nodes AS n
+           LEFT JOIN (
+               SELECT node, count(*) AS stored FROM replicas WHERE state = 'stored' GROUP BY node
+           ) AS s ON s.node = n.node
+           LEFT JOIN (
+               SELECT r.node, count(*) FILTER (WHERE r.state = 'pending') AS pending,
+                   count(DISTINCT r.seq) AS events, min(b.created_at) AS oldest_at,
+                   least(sum(b.size_bytes), 9223372036854775807)::bigint AS bytes
+               FROM replicas AS r JOIN blobs AS b ON b.blob_id = r.blob_id
+               WHERE r.state IN ('pending', 'lost') AND b.state IN ('live', 'condemned') GROUP BY r.node
+           ) AS p ON p.node = n.node
+           LEFT JOIN (
+               SELECT node, count(*) FILTER (WHERE state = 'parked') AS parked,
+                   count(*) FILTER (WHERE state = 'lost') AS lost,
+                   count(*) FILTER (WHERE state = 'erasing') AS erasing
+               FROM replicas WHERE state IN ('parked', 'lost', 'erasing') GROUP BY node
+           ) AS t ON t.node = n.node
+           ORDER BY n.node"#
+    )
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let node: NodeId = word("nodes", "node", &row.node)?;
+            let bytes_pending = unsigned("blobs", "size_bytes", row.bytes)?;
+            Ok(NodeStatus {
+                eta: drains.get(&node).copied().unwrap_or_default().eta(bytes_pending, window),
+                node,
+                blobs_stored: unsigned("replicas", "state", row.stored)?,
+                blobs_pending: unsigned("replicas", "state", row.pending)?,
+                events_behind: unsigned("replicas", "seq", row.events)?,
+                bytes_pending,
+                oldest_pending_at: row.oldest_at,
+                blobs_parked: unsigned("replicas", "state", row.parked)?,
+                blobs_lost: unsigned("replicas", "state", row.lost)?,
+                blobs_erasing: unsigned("replicas", "state", row.erasing)?,
+            })
+        })
+        .collect()
 }

@@ -1,8 +1,11 @@
 //! Creating, listing, dropping generations.
 
-use catalog::{Error, State, Writer};
+use std::time::Duration;
 
-use crate::world::{Journal, World};
+use catalog::{Error, State, Verified, Writer};
+
+use crate::short::status;
+use crate::world::{Journal, World, fold};
 
 #[tokio::test]
 async fn generations_are_listed_and_dropped() {
@@ -71,4 +74,70 @@ async fn a_catalog_of_a_newer_fold_is_not_written() {
         .unwrap();
     let error = Writer::open_generation(&world.config, generation).await.unwrap_err();
     assert!(matches!(&error, Error::Unfit { reason } if reason.contains("future.happened")), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_a_build_has_left_is_found_the_furthest_first() {
+    let mut journal = Journal::begun(1);
+    let (world, _writer, _reader) = World::with(&journal).await.unwrap();
+    let mut generations = world.generations().await.unwrap();
+    let mut left = Vec::new();
+    for _ in 0..2 {
+        let generation = generations.create(journal.incarnation).await.unwrap();
+        let mut writer = Writer::open_generation(&world.config, generation).await.unwrap();
+        fold(&mut writer, &journal, 10).await.unwrap();
+        writer.close().await;
+        left.insert(0, (generation, journal.n()));
+        journal.upload("more", 1);
+    }
+    // One that was not begun, one of another journal, one that a later fold has made, one that somebody broke.
+    generations.create(journal.incarnation).await.unwrap();
+    generations.create(Journal::new(2).incarnation).await.unwrap();
+    for spoil in
+        ["UPDATE highwater.generations SET event_types = '{}' WHERE number = 6", "DROP SCHEMA highwater_g7 CASCADE"]
+    {
+        let generation = generations.create(journal.incarnation).await.unwrap();
+        let mut writer = Writer::open_generation(&world.config, generation).await.unwrap();
+        fold(&mut writer, &journal, 10).await.unwrap();
+        writer.close().await;
+        world.sql(spoil).unwrap();
+    }
+    let found = generations.unfinished(journal.incarnation).await.unwrap();
+    let found: Vec<_> = found.into_iter().map(|(generation, at)| (generation, at.n)).collect();
+    assert_eq!(found, left);
+    assert!(generations.size_bytes(left[0].0).await.unwrap() > 100_000);
+}
+
+#[tokio::test]
+async fn what_verifying_has_found_is_kept_with_the_generation() {
+    let journal = Journal::begun(1);
+    let (world, writer, reader) = World::with(&journal).await.unwrap();
+    let mut generations = world.generations().await.unwrap();
+    assert!(generations.verify_tried_ago().await.unwrap().is_some(), "it became active a moment ago");
+    let verification = status(&reader).await.unwrap().verification;
+    assert_eq!((verification.last, verification.failures), (None, 0));
+
+    let verified = Verified { n: 4, rows: 20, differing: 1, took: Duration::from_millis(1500) };
+    let generation = writer.generation();
+    generations.keep_verify_failed(generation).await.unwrap();
+    assert_eq!(status(&reader).await.unwrap().verification.failures, 1);
+    generations.keep_verified(generation, &verified).await.unwrap();
+    let verification = status(&reader).await.unwrap().verification;
+    assert_eq!((verification.last.map(|(verified, _)| verified), verification.failures), (Some(verified), 0));
+    generations.keep_verify_failed(generation).await.unwrap();
+    let verification = status(&reader).await.unwrap().verification;
+    assert_eq!((verification.last.map(|(verified, _)| verified), verification.failures), (Some(verified), 1));
+}
+
+#[tokio::test]
+async fn a_person_who_wants_to_build_is_seen() {
+    let world = World::new().await.unwrap();
+    let (mut one, mut other) = (world.generations().await.unwrap(), world.generations().await.unwrap());
+    assert!(one.claim_building().await.unwrap());
+    assert!(!one.is_building_wanted().await.unwrap());
+    other.want_building().await.unwrap();
+    assert!(!other.claim_building().await.unwrap());
+    // Two may wait.
+    world.generations().await.unwrap().want_building().await.unwrap();
+    assert!(one.is_building_wanted().await.unwrap());
 }

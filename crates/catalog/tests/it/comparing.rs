@@ -56,6 +56,10 @@ async fn a_flipped_cell_a_lost_row_and_a_made_up_row_are_found() {
     assert_eq!(blob.right.as_deref(), Some(r#"{"size_bytes":0}"#));
     assert_eq!((event.table.as_str(), event.key.as_str(), &event.right), ("events", "00000000000000000009", &None));
     assert!(event.left.as_ref().unwrap().contains("highwater.file.uploaded.v1"));
+    assert_eq!((&event.events[..], event.more_events), (&[9][..], false));
+    // The upload with 107 bytes is the eighth after the four that begin the journal, each followed by one report.
+    assert_eq!((&blob.events[..], blob.more_events), (&[19, 20][..], false));
+    assert_eq!((&node.events[..], node.more_events), (&[1][..], false));
     assert_eq!((node.table.as_str(), node.key.as_str(), &node.left), ("nodes", "node-b2", &None));
     assert_ne!(a.digest().await.unwrap().sha256, b.digest().await.unwrap().sha256);
 
