@@ -294,7 +294,7 @@ fn write_file(folder: &Path, service: &str, told: &BTreeMap<String, String>) -> 
         let value = if name == "HIGHWATER_NODES" {
             serde_json::from_str::<toml::Value>(value)?
         } else {
-            toml::Value::String(value.clone())
+            value.parse().map_or_else(|_| toml::Value::String(value.clone()), toml::Value::Integer)
         };
         let key = name.trim_start_matches("HIGHWATER_").to_lowercase();
         match key.split_once("__") {
