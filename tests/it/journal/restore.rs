@@ -63,7 +63,7 @@ impl Acknowledged {
         for receipt in &self.receipts {
             // A sequence that was given out before is one to wait for, as long as it means the same.
             let (event_id, min_sequence) = (receipt.event_id.clone(), receipt.sequence.clone());
-            let request = v1::GetReceiptRequest { event_id, min_sequence, ..Default::default() };
+            let request = v1::GetReceiptRequest { event_id, min_sequence };
             let now = client.files.get_receipt(request).await?.into_inner().receipt.context("no receipt")?;
             ensure!(
                 (now.outcome, &now.path, &now.version_id) == (receipt.outcome, &receipt.path, &receipt.version_id),
