@@ -3,6 +3,7 @@
 use std::process::Output;
 
 use anyhow::{Context as _, ensure};
+use proto::v1;
 use sqlx::{Connection as _, PgConnection};
 use tests::{Content, eventually, run};
 
@@ -29,7 +30,7 @@ fn error(output: &Output, code: i32) -> anyhow::Result<&[u8]> {
 #[test]
 fn answers_of_every_command_have_a_fixed_shape() {
     run(
-        |b| b,
+        |b| b.env("replicator", "HIGHWATER_REPLICATOR__ARCHIVE_SAVE_WITHIN", "100ms"),
         async |cluster| {
             let folder = tempfile::tempdir()?;
             let redact = Redact::new(cluster, folder.path())?;
@@ -50,9 +51,10 @@ fn answers_of_every_command_have_a_fixed_shape() {
             cluster.client().await?.put("reports/empty", Content::new(2, 0)).await?;
             cluster.settle().await;
             insta::assert_snapshot!("ls", said(&["ls", "reports"]).await?);
-            eventually("the nodes that have joined are filled", async || {
-                let status = cluster.client().await?.status().await?;
-                ensure!(status.nodes.iter().all(|node| node.refill.is_none()), "{:?}", status.nodes);
+            eventually("the nodes that have joined are filled, and have the journal", async || {
+                let nodes = cluster.client().await?.status().await?.nodes;
+                let is_done = |node: &v1::Node| node.refill.is_none() && !node.archived_sequence.is_empty();
+                ensure!(nodes.iter().all(is_done), "{nodes:?}");
                 anyhow::Ok(())
             })
             .await;
