@@ -264,7 +264,7 @@ impl Bucket {
     }
 
     /// The revision of an entry that has this very value.
-    async fn own_revision(&self, key: &str, value: &Bytes) -> Result<Option<u64>, Error> {
+    pub(crate) async fn own_revision(&self, key: &str, value: &Bytes) -> Result<Option<u64>, Error> {
         let entry = self.entry(key).await?;
         Ok(entry.filter(|entry| entry.value == value).map(|entry| entry.revision))
     }

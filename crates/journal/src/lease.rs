@@ -78,7 +78,14 @@ impl Lease {
     }
 
     /// Gives the duty back, so that nobody must wait for its time to pass.
+    ///
+    /// A renewal that was cut off may have reached the journal all the same: the duty is then this holder's at a later
+    /// revision than it knows of.
     pub async fn release(self) -> Result<(), Error> {
-        self.bucket.delete_at(&self.duty, self.revision).await
+        let Err(error) = self.bucket.delete_at(&self.duty, self.revision).await else { return Ok(()) };
+        match self.bucket.own_revision(&self.duty, &Bytes::copy_from_slice(self.holder.as_bytes())).await? {
+            Some(revision) if revision != self.revision => self.bucket.delete_at(&self.duty, revision).await,
+            _ => Err(error),
+        }
     }
 }

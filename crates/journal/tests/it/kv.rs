@@ -70,6 +70,23 @@ async fn a_lease_is_kept_while_it_can_be() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lease_is_given_back_also_when_its_last_renewal_got_no_answer() -> Result<()> {
+    let bench = Bench::start().await?;
+    let journal = bench.open().await?;
+    let lease = journal.acquire("join_nodes", "gateway-1").await?.unwrap();
+    let bucket = journal.bucket(BucketName::Leases).await?;
+    // What a renewal does whose answer nobody waits for.
+    bucket.put("join_nodes", "gateway-1".into()).await?;
+    lease.release().await?;
+    assert!(bucket.keys().await?.is_empty());
+    let other = journal.acquire("join_nodes", "gateway-2").await?.unwrap();
+    bucket.put("join_nodes", "gateway-3".into()).await?;
+    other.release().await.unwrap_err();
+    assert_eq!(bucket.keys().await?, ["join_nodes"], "it is somebody else's");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_somebody_else_has_is_not_kept() -> Result<()> {
     let bench = Bench::start().await?;
     let journal = bench.open().await?;
