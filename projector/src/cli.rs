@@ -33,11 +33,12 @@ pub enum Command {
     },
     /// Fold the whole journal into a new catalog, beside the live one
     ///
-    /// One that was killed, or stopped with --switch, is gone on with. With --switch the catalog that was replaced is kept, for
-    /// looking at differences, until `projector prune` or the next rebuild that switches.
+    /// One that was killed, or stopped with --switch, is gone on with. With --switch the catalog
+    /// that was replaced is kept, for looking at differences, until `projector prune` or the next
+    /// rebuild that switches.
     ///
-    /// Exit code: 0 done; 1 the new catalog is not the same as the live one (--verify), and that was not accepted;
-    /// 2 it could not be built.
+    /// Exit code: 0 done; 1 the new catalog is not the same as the live one (--verify), and that was
+    /// not accepted; 2 it could not be built.
     #[command(verbatim_doc_comment)]
     Rebuild(Rebuild),
     /// Fold the whole journal again and compare the live catalog with that, row by row
