@@ -17,7 +17,7 @@ use crate::progress::Progress;
 /// How often something that others still hold is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
-/// Postgres takes so long, on a busy machine, to notice that the one who had the right has ended.
+/// Postgres takes so long, on a busy machine, to notice that the person's command that had the right has ended.
 const CLAIM_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the tools work with. It holds the right to build: one process at a time has it.
@@ -151,7 +151,7 @@ impl<'a> Builds<'a> {
     pub(crate) async fn sweep(&mut self, keep: Option<Generation>) -> Result<(), Error> {
         for info in leftovers(&mut self.generations).await? {
             if info.state == State::Building && keep != Some(info.generation) {
-                self.drop_within(info.generation, Duration::ZERO).await?;
+                self.leave_or_drop(info.generation, Duration::ZERO).await?;
             }
         }
         Ok(())
@@ -171,34 +171,24 @@ impl<'a> Builds<'a> {
         }
     }
 
-    /// Drops a generation; false when somebody still writes it after `patience`.
-    pub(crate) async fn drop_within(&mut self, generation: Generation, patience: Duration) -> Result<bool, Error> {
-        let started = Instant::now();
-        loop {
-            match self.generations.drop(generation).await {
-                Ok(()) => return Ok(true),
-                Err(catalog::Error::Refused { reason }) if started.elapsed() >= patience => {
-                    tracing::warn!(
-                        generation = generation.number(),
-                        "left {generation}, which `projector prune` drops: {reason}"
-                    );
-                    return Ok(false);
-                }
-                Err(catalog::Error::Refused { .. }) => tokio::time::sleep(TRY_AGAIN).await,
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
     /// Drops a generation that nobody needs; what went on before is more important than a failure here.
     pub(crate) async fn discard(&mut self, generation: Generation) {
-        let patience = self.config.projector.drop_patience;
-        if let Err(error) = self.drop_within(generation, patience).await {
+        if let Err(error) = self.leave_or_drop(generation, self.config.projector.drop_patience).await {
             tracing::warn!(
                 generation = generation.number(),
                 "cannot drop {generation}, `projector prune` can: {error}"
             );
         }
+    }
+
+    async fn leave_or_drop(&mut self, generation: Generation, patience: Duration) -> Result<(), Error> {
+        if let Some(reason) = drop_within(&mut self.generations, generation, patience).await? {
+            tracing::warn!(
+                generation = generation.number(),
+                "left {generation}, which `projector prune` drops: {reason}"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -216,14 +206,32 @@ impl Speed {
     }
 }
 
-/// Connects to the catalog with the right to build, for a person: it is waited for a little, and a scheduled verification
-/// gives it up meanwhile.
+/// Drops a generation. Who uses it is waited for, for so long; then it stays, and the reason is the answer.
+pub(crate) async fn drop_within(
+    generations: &mut Generations,
+    generation: Generation,
+    patience: Duration,
+) -> Result<Option<String>, Error> {
+    let started = Instant::now();
+    loop {
+        match generations.drop(generation).await {
+            Ok(()) => return Ok(None),
+            Err(catalog::Error::Refused { reason }) if started.elapsed() >= patience => return Ok(Some(reason)),
+            Err(catalog::Error::Refused { .. }) => tokio::time::sleep(TRY_AGAIN).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Connects to the catalog with the right to build, for a person. Another person's command is waited for only as long as
+/// it may have ended already; a scheduled verification gives the right up meanwhile, and gets the time for that.
 pub(crate) async fn claim(config: &Config, process: &Process) -> Result<Generations, Error> {
     let mut generations = Generations::open(&config.database).await?;
     generations.want_building().await?;
     let asked = Instant::now();
     while !generations.claim_building().await? {
-        if asked.elapsed() > CLAIM_WITHIN {
+        let is_persons = generations.is_building_wanted().await?;
+        if asked.elapsed() > if is_persons { CLAIM_WITHIN } else { config.projector.tool_patience } {
             let message = "another rebuild or verify is running on this catalog; wait until it has ended".to_owned();
             return Err(Error::Refused { reason: "build_running", message });
         }

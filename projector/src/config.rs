@@ -41,7 +41,7 @@ pub struct Projector {
     pub idle_interval: Duration,
     /// The delays before the catalog is opened again after it was lost.
     pub retry: Policy,
-    /// How long `rebuild` and `verify` wait for the journal.
+    /// How long `rebuild` and `verify` wait for the journal, and for a scheduled verification to give way.
     #[serde(with = "duration")]
     pub tool_patience: Duration,
     /// How often they report how far they are.
@@ -49,7 +49,7 @@ pub struct Projector {
     pub progress_interval: Duration,
     /// How often a switch tries to be level with a live projector.
     pub switch_attempts: u32,
-    /// How long a rebuild waits for whoever still uses the old catalog.
+    /// How long a rebuild and a prune wait for whoever still uses a catalog that is dropped.
     #[serde(with = "duration")]
     pub drop_patience: Duration,
     /// So many differing rows are printed.

@@ -1,6 +1,6 @@
 //! `projector prune`: dropping the catalogs that are not needed.
 
-use catalog::{Generation, GenerationInfo, Generations, State};
+use catalog::{Generation, GenerationInfo, State};
 use runtime::program::Process;
 
 use crate::builds;
@@ -46,18 +46,16 @@ pub(crate) async fn run(config: &Config, process: &Process, flags: cli::Prune) -
     for GenerationInfo { generation, state, .. } in builds::leftovers(&mut connection).await? {
         process.shutdown.check()?;
         let size_bytes = connection.size_bytes(generation).await?;
-        let fate = if flags.dry_run { Fate::OnlyNamed } else { drop(&mut connection, generation).await? };
+        let fate = if flags.dry_run {
+            Fate::OnlyNamed
+        } else {
+            // The projector that wrote it notices a switch only a moment later.
+            let patience = config.projector.drop_patience;
+            builds::drop_within(&mut connection, generation, patience).await?.map_or(Fate::Dropped, Fate::Kept)
+        };
         generations.push(Leftover { generation, state, size_bytes, fate });
     }
     Ok(Pruned { generations })
-}
-
-async fn drop(connection: &mut Generations, generation: Generation) -> Result<Fate, Error> {
-    match connection.drop(generation).await {
-        Ok(()) => Ok(Fate::Dropped),
-        Err(catalog::Error::Refused { reason }) => Ok(Fate::Kept(reason)),
-        Err(error) => Err(error.into()),
-    }
 }
 
 // === impl Pruned ===

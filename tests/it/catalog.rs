@@ -17,7 +17,7 @@ fn report(output: &Output) -> anyhow::Result<Value> {
     serde_json::from_str(line).with_context(|| line.to_owned())
 }
 
-async fn sql(cluster: &Cluster, statement: String) -> anyhow::Result<u64> {
+pub(crate) async fn sql(cluster: &Cluster, statement: String) -> anyhow::Result<u64> {
     let mut connection = PgConnection::connect(&cluster.stack.database_url()?).await?;
     let done = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
     connection.close().await?;
@@ -25,7 +25,7 @@ async fn sql(cluster: &Cluster, statement: String) -> anyhow::Result<u64> {
 }
 
 /// The schema of the generation that is active.
-async fn active_schema(cluster: &Cluster) -> anyhow::Result<String> {
+pub(crate) async fn active_schema(cluster: &Cluster) -> anyhow::Result<String> {
     let mut connection = PgConnection::connect(&cluster.stack.database_url()?).await?;
     let number: i32 =
         sqlx::query_scalar("SELECT generation::int4 FROM highwater.active").fetch_one(&mut connection).await?;

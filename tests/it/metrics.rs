@@ -9,9 +9,10 @@ use http::header::CONTENT_TYPE;
 use proto::Sequence;
 use proto::v1::{GetStatusResponse, Node, NodeHealth};
 use runtime::clock::Clock;
-use sqlx::{Connection as _, PgConnection};
 use tests::{Cluster, Content, Http, eventually, run};
 use time::OffsetDateTime;
+
+use crate::catalog::{active_schema, sql};
 
 /// The samples of a page: what stands before the number, and the number as it is written.
 type Figures = BTreeMap<String, String>;
@@ -250,11 +251,8 @@ fn a_row_that_was_changed_by_hand_is_found_by_the_projector_itself() {
                 assert!(figures.contains_key(&format!("highwater_catalog_verified_{name}")), "{figures:?}");
             }
 
-            let mut database = PgConnection::connect(&cluster.stack.database_url()?).await?;
-            let generation: i32 =
-                sqlx::query_scalar("SELECT generation::int4 FROM highwater.active").fetch_one(&mut database).await?;
-            let flip = format!("UPDATE highwater_g{generation}.blobs SET size_bytes = size_bytes + 1");
-            sqlx::raw_sql(sqlx::AssertSqlSafe(flip)).execute(&mut database).await?;
+            let schema = active_schema(cluster).await?;
+            sql(cluster, format!("UPDATE {schema}.blobs SET size_bytes = size_bytes + 1")).await?;
             differences("1").await;
             let said = std::fs::read_to_string(cluster.stack.log("projector"))?;
             assert!(said.contains("the catalog is not what the journal says: 1 of "), "{said}");

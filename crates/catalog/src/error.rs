@@ -89,6 +89,8 @@ pub(crate) enum Fault {
     Connection,
     /// A table, schema or database that should be there is not.
     Missing,
+    /// A column is not there: an older program was the last to migrate the database.
+    Unmigrated,
     /// Postgres cannot do it now, but may later.
     Busy,
     /// Anything else.
@@ -133,7 +135,17 @@ impl From<sqlx::Error> for Error {
         let reason = match Fault::of(&error) {
             Fault::Connection => format!("Postgres cannot be reached ({})", brief(&error)),
             Fault::Missing => {
-                format!("its database or schema is missing ({}); `projector migrate` makes it", brief(&error))
+                let missing = brief(&error);
+                format!(
+                    "its database or schema is missing ({missing}); `projector migrate` makes the database's own, \
+                     `projector rebuild --switch` a catalog"
+                )
+            }
+            Fault::Unmigrated => {
+                format!(
+                    "its database is of an older version ({}); `projector migrate` brings it up to date",
+                    brief(&error)
+                )
             }
             Fault::Busy => format!("Postgres cannot answer now ({})", brief(&error)),
             Fault::Other => return Self::Query(error),
@@ -165,6 +177,8 @@ impl Fault {
             "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Self::Connection,
             // invalid_catalog_name (no such database), invalid_schema_name, undefined_table
             "3D000" | "3F000" | "42P01" => Self::Missing,
+            // undefined_column
+            "42703" => Self::Unmigrated,
             // serialization_failure, deadlock_detected, lock_not_available, query_canceled (a timeout), read_only (a
             // standby); a refused login is for a person to mend, but mending it needs no restart
             "40001" | "40P01" | "55P03" | "57014" | "25006" | "28000" | "28P01" => Self::Busy,
@@ -197,6 +211,7 @@ mod tests {
             ("08006", Fault::Connection),
             ("3D000", Fault::Missing),
             ("42P01", Fault::Missing),
+            ("42703", Fault::Unmigrated),
             ("53300", Fault::Busy),
             ("57014", Fault::Busy),
             ("23505", Fault::Other),

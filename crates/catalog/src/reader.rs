@@ -242,7 +242,7 @@ impl Reader {
                                 self.refused(&current);
                                 return Err(self.current().await.err().unwrap_or(error));
                             }
-                            (Fault::Busy | Fault::Other, _) => return Err(error),
+                            (Fault::Unmigrated | Fault::Busy | Fault::Other, _) => return Err(error),
                             // One dead connection, most likely: the next one may be alive.
                             (Fault::Connection, _) => {}
                         },

@@ -8,8 +8,8 @@ use super::{Generation, Generations, LOCK_CLASS};
 use crate::Error;
 use crate::records::{number, unsigned};
 
-/// The second half of the advisory lock of those who wait for the right to build; no generation has this number.
-const WANTED: i32 = -1;
+/// The second half of the advisory lock of people's commands that build or wait to; no generation has this number.
+const WANTED: i32 = i32::MAX;
 
 /// What folding the journal again and comparing every row with a generation has found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -113,17 +113,26 @@ impl Generations {
         Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
     }
 
-    /// Says, for as long as this connection lives, that a person waits for the right to build.
+    /// Says, for as long as this connection lives, that a person's command builds, or waits for the right to.
     pub async fn want_building(&mut self) -> Result<(), Error> {
         sqlx::query!("SELECT pg_advisory_lock_shared($1, $2)", LOCK_CLASS, WANTED).execute(&mut self.conn).await?;
         Ok(())
     }
 
-    /// Whether a person waits for the right to build.
+    /// Whether another connection has said so. To look takes no lock, which would keep others from saying it.
     pub async fn is_building_wanted(&mut self) -> Result<bool, Error> {
-        let free = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1, $2) AS "free!""#, LOCK_CLASS, WANTED)
-            .fetch_one(&mut self.conn)
-            .await?;
-        Ok(!free)
+        let wanted = sqlx::query_scalar!(
+            r#"SELECT EXISTS (
+                   SELECT 1 FROM pg_locks
+                   WHERE locktype = 'advisory' AND granted AND classid = $1::int4::oid AND objid = $2::int4::oid
+                       AND objsubid = 2 AND pid <> pg_backend_pid()
+                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+               ) AS "wanted!""#,
+            LOCK_CLASS,
+            WANTED,
+        )
+        .fetch_one(&mut self.conn)
+        .await?;
+        Ok(wanted)
     }
 }

@@ -137,6 +137,7 @@ async fn a_person_who_wants_to_build_is_seen() {
     assert!(!one.is_building_wanted().await.unwrap());
     other.want_building().await.unwrap();
     assert!(!other.claim_building().await.unwrap());
+    assert!(!other.is_building_wanted().await.unwrap(), "nobody else does");
     // Two may wait.
     world.generations().await.unwrap().want_building().await.unwrap();
     assert!(one.is_building_wanted().await.unwrap());

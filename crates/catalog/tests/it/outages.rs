@@ -75,6 +75,16 @@ async fn a_dropped_generation_is_unavailable() {
 }
 
 #[tokio::test]
+async fn a_database_that_an_older_program_migrated_has_files_and_no_status() {
+    let journal = Journal::begun(1);
+    let (world, _writer, reader) = World::with(&journal).await.unwrap();
+    world.sql("ALTER TABLE highwater.generations DROP COLUMN verified_at").unwrap();
+    let error = status(&reader).await.unwrap_err();
+    assert!(matches!(&error, Error::Unavailable { reason, .. } if reason.contains("of an older version")), "{error:?}");
+    assert!(reader.file(&main_space(), &path("a"), None, None).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_catalog_of_another_layout_is_unavailable() {
     let journal = Journal::begun(1);
     let (world, writer, _reader) = World::with(&journal).await.unwrap();
