@@ -127,7 +127,7 @@ impl Watch {
 
     async fn follow(&self) {
         loop {
-            match self.session().await {
+            match Box::pin(self.session()).await {
                 Ok(never) => match never {},
                 Err(error) => self.lost(&error),
             }
@@ -145,10 +145,11 @@ impl Watch {
     async fn session(&self) -> Result<std::convert::Infallible, Error> {
         let mut conn = connect::dedicated(&self.config, connect::SHARED_SCHEMA, connect::Use::Rows).await?;
         let pool = connect::listening_pool(&self.config)?;
-        let mut listener = self.bounded(async { Ok(PgListener::connect_with(&pool).await?) }).await?;
+        let listener = Box::pin(self.bounded(async { Ok(PgListener::connect_with(&pool).await?) }));
+        let mut listener = listener.await?;
         listener.eager_reconnect(false);
         // Listening before looking, so that no change falls between.
-        self.bounded(async { Ok(listener.listen(CHANNEL).await?) }).await?;
+        Box::pin(self.bounded(async { Ok(listener.listen(CHANNEL).await?) })).await?;
         loop {
             self.bounded(self.look(&mut conn)).await?;
             self.until_news(&mut listener).await?;
