@@ -33,6 +33,16 @@ impl<K: Hash + Eq + Clone, R: Clone> Table<K, R> {
         self.slots.entry(key).or_insert(Slot { row, changed: false });
     }
 
+    /// How many keys were loaded or made.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether none was.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// Whether the key was loaded or made.
     pub fn knows(&self, key: &K) -> bool {
         self.slots.contains_key(key)

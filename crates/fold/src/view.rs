@@ -71,6 +71,23 @@ impl View {
         unknown
     }
 
+    /// How many rows it holds, those counted that are known not to be there.
+    pub fn len(&self) -> usize {
+        self.spaces.len()
+            + self.folders.len()
+            + self.names.len()
+            + self.files.len()
+            + self.versions.len()
+            + self.blobs.len()
+            + self.replicas.len()
+            + self.receipts.len()
+    }
+
+    /// Whether nothing was loaded or made yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The changes since the last call, to be saved; the view itself stays current.
     pub fn take_changes(&mut self) -> Changes {
         let changed_nodes = std::mem::take(&mut self.changed_nodes);
@@ -97,10 +114,7 @@ impl View {
             Key::Nodes => self.nodes.is_some(),
             Key::Space(id) => self.spaces.knows(id),
             Key::SpaceName(name) => self.space_names.knows(name),
-            // Only a first guess: what of the path is really missing shows when the event is applied.
-            Key::Path { space_id, path } => {
-                path.segments().next().is_some_and(|top| self.names.knows(&(space_id.root(), top)))
-            }
+            Key::Path { space_id, path } => self.unknown_part(*space_id, path).is_none(),
             Key::Child { parent, name } => {
                 self.fresh_folders.contains(parent) || self.names.knows(&(*parent, name.clone()))
             }

@@ -2,14 +2,29 @@
 
 use std::collections::BTreeMap;
 
-use proto::{BlobId, EventId, FileId, FolderId, NodeId, Segment, SpaceId, SpaceName, VersionId};
+use proto::{BlobId, EventId, FileId, FolderId, NodeId, Path, Segment, SpaceId, SpaceName, VersionId};
 
 use crate::rows::{
-    BlobRow, FileRow, FolderRow, NameRow, NodeRow, PlacementRow, ReceiptRow, ReplicaRow, SpaceRow, VersionRow,
+    BlobRow, FileRow, FolderRow, NameRow, NodeRow, PlacementRow, ReceiptRow, ReplicaRow, SpaceRow, Target, VersionRow,
 };
 use crate::{Key, Missing, View};
 
 impl View {
+    /// The part of a path that the view does not know: the folder down to which it does, and the names from there on. None
+    /// when it knows what, if anything, is at the path.
+    pub fn unknown_part(&self, space_id: SpaceId, path: &Path) -> Option<(FolderId, Vec<Segment>)> {
+        let mut parent = space_id.root();
+        let mut segments = path.segments();
+        while let Some(name) = segments.next() {
+            match self.child(parent, &name) {
+                Ok(Some(NameRow { target: Target::Folder(id), .. })) => parent = *id,
+                Ok(_) => return None,
+                Err(_) => return Some((parent, std::iter::once(name).chain(segments).collect())),
+            }
+        }
+        None
+    }
+
     /// Asks for all of the keys at once, where one by one would cost a round trip each.
     pub(crate) fn need(&self, keys: impl IntoIterator<Item = Key>) -> Result<(), Missing> {
         let unknown = self.unknown(keys);

@@ -94,9 +94,10 @@ proptest! {
         let world = play(&steps);
         let journal = &world.journal.0;
         let all_at_once = Store::fold(journal, |_| false);
-        let cut = Store::fold(journal, |n| cuts[usize::try_from(n).unwrap() % cuts.len()]);
+        let ends = |n| cuts[usize::try_from(n).unwrap() % cuts.len()];
         prop_assert_eq!(&world.store, &all_at_once);
-        prop_assert_eq!(&world.store, &cut);
+        prop_assert_eq!(&world.store, &Store::fold(journal, ends));
+        prop_assert_eq!(&world.store, &Store::fold_in_one_view(journal, ends));
     }
 
     /// The journal delivered again and again from before the checkpoint, by projectors that die in the middle of it, and by

@@ -10,6 +10,13 @@ use proto::{BlobId, DecodeError, EventId, FolderId, Path, Recorded, SpaceId};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Store(fold::Store);
 
+/// What becomes of the view after an event.
+enum After {
+    GoOn,
+    Save,
+    SaveAndForget,
+}
+
 impl Deref for Store {
     type Target = fold::Store;
 
@@ -26,15 +33,30 @@ impl DerefMut for Store {
 }
 
 impl Store {
-    /// Folds a journal in batches that end after the events at `ends` (and where the fold asks for it).
+    /// Folds a journal in batches that end after the events at `ends` (and where the fold asks for it), each with a view of
+    /// its own.
     pub(crate) fn fold(journal: &[Recorded], ends: impl Fn(u64) -> bool) -> Self {
+        Self::fold_as(journal, |n| if ends(n) { After::SaveAndForget } else { After::GoOn })
+    }
+
+    /// As [`Self::fold`], but with one view for as long as the fold allows it.
+    pub(crate) fn fold_in_one_view(journal: &[Recorded], ends: impl Fn(u64) -> bool) -> Self {
+        Self::fold_as(journal, |n| if ends(n) { After::Save } else { After::GoOn })
+    }
+
+    fn fold_as(journal: &[Recorded], after: impl Fn(u64) -> After) -> Self {
         let mut store = Self::default();
         let mut view = View::default();
         for recorded in journal {
             store.guess(&mut view, recorded);
-            if store.apply(&mut view, recorded) || ends(recorded.n) {
-                store.save(view.take_changes());
-                view = View::default();
+            let must_end = store.apply(&mut view, recorded);
+            match if must_end { After::SaveAndForget } else { after(recorded.n) } {
+                After::GoOn => {}
+                After::Save => store.save(view.take_changes()),
+                After::SaveAndForget => {
+                    store.save(view.take_changes());
+                    view = View::default();
+                }
             }
         }
         store.save(view.take_changes());
