@@ -32,10 +32,8 @@ help:
 	@echo "make bench       measure a release build beside its peers (installs rclone and mc)"
 	@echo "make soak        the kill test with 200 kills"
 
-# In CI the tests with them: some of what they use asks for other features of libraries, and by themselves the programs
-# would be built with those once more.
 build:
-	$(CARGO) build --workspace --bins $${CI:+--tests}
+	$(CARGO) build --workspace --bins
 
 # All programs first, with the tests: `cargo test` gives a package only its own.
 build-tests:

@@ -36,6 +36,9 @@ pub struct Projector {
     pub batch_events: usize,
     /// At most so many rows are loaded for them; one event may need more.
     pub batch_rows: usize,
+    /// So many rows stay in memory from one transaction to the next; past it all of them are let go, and loaded again when
+    /// they are needed.
+    pub view_rows: usize,
     /// When nothing happens, how often the projector looks whether catalog and journal are still its own.
     #[serde(with = "duration")]
     pub idle_interval: Duration,

@@ -1,6 +1,8 @@
 //! Connections. The search path of each is fixed when it is made and never changed: a prepared statement keeps the tables
 //! that it was prepared for.
 
+mod nodelay;
+
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -58,7 +60,10 @@ pub(crate) enum Use {
 pub(crate) async fn dedicated(config: &Config, schema: &str, purpose: Use) -> Result<PgConnection, Error> {
     let options = options(config, schema, None, purpose)?;
     match tokio::time::timeout(config.acquire_timeout, options.connect()).await {
-        Ok(connected) => Ok(connected?),
+        Ok(connected) => {
+            nodelay::set(options.get_port());
+            Ok(connected?)
+        }
         Err(_) => Err(Error::unavailable("connecting to Postgres took too long")),
     }
 }

@@ -45,7 +45,7 @@ pub use reader::{
 };
 pub use snapshot::{Digest, Snapshot};
 pub use watch::Checkpoints;
-pub use writer::{Saved, Writer};
+pub use writer::{Loader, Saved, Writer};
 
 pub use fold::rows::{
     BlobRow, BlobState, FileRow, FolderRow, NodeRow, Outcome, PlacementRow, ReceiptRow, ReplicaState, SpaceRow,

@@ -15,6 +15,8 @@ use crate::connect::{self, Use};
 use crate::generation::{Active, LOCK_CLASS, active_row, event_types, layout, rules};
 use crate::{Checkpoint, Config, Error, Generation, Generations};
 
+use load::Inventory;
+pub use load::Loader;
 pub use save::Saved;
 
 /// How long a writer's farewell may take: its connection may be dead without saying so.
@@ -31,6 +33,7 @@ pub struct Writer {
     active: Active,
     read_timeout: Duration,
     write_timeout: Duration,
+    loader: Loader,
 }
 
 // === impl Writer ===
@@ -88,10 +91,15 @@ impl Writer {
         self.generation
     }
 
+    /// The means to load.
+    pub const fn loader(&mut self) -> &mut Loader {
+        &mut self.loader
+    }
+
     /// Whether the generation answers reads.
     pub async fn is_active(&mut self) -> Result<bool, Error> {
         let limit = self.read_timeout;
-        let row = bounded(limit, active_row(&mut self.conn)).await.map_err(|e| self.fenced(e))?;
+        let row = bounded(limit, active_row(&mut self.conn)).await.map_err(|e| fenced(self.generation, e))?;
         Ok(row.generation == Some(self.generation))
     }
 
@@ -99,7 +107,7 @@ impl Writer {
     pub async fn checkpoint(&mut self) -> Result<Checkpoint, Error> {
         let limit = self.read_timeout;
         let reading = sqlx::query!("SELECT incarnation, n, event_id, chain FROM checkpoint").fetch_one(&mut self.conn);
-        let row = bounded(limit, async { Ok(reading.await?) }).await.map_err(|e| self.fenced(e))?;
+        let row = bounded(limit, async { Ok(reading.await?) }).await.map_err(|e| fenced(self.generation, e))?;
         Checkpoint::from_columns(row.incarnation, row.n, row.event_id, &row.chain)
     }
 
@@ -110,6 +118,7 @@ impl Writer {
         let farewell = async move {
             sqlx::query!("SELECT pg_advisory_unlock_all()").execute(&mut self.conn).await.ok();
             self.conn.close().await.ok();
+            self.loader.close().await;
         };
         tokio::time::timeout(FAREWELL, farewell).await.ok();
     }
@@ -127,18 +136,19 @@ impl Writer {
         }
         let active = active_row(&mut conn).await?;
         fit(&mut conn, generation).await?;
+        let n = sqlx::query_scalar!("SELECT n FROM checkpoint").fetch_one(&mut conn).await?;
+        let inventory = (n == 0).then(Inventory::empty);
+        let loader = Loader::open(config, generation, inventory).await?;
         let &Config { read_timeout, write_timeout, .. } = config;
-        Ok(Some(Self { conn, generation, active, read_timeout, write_timeout }))
+        Ok(Some(Self { conn, generation, active, read_timeout, write_timeout, loader }))
     }
+}
 
-    /// An error of this writer's connection: with it, the lock is gone.
-    fn fenced(&self, error: Error) -> Error {
-        match error {
-            Error::Unavailable { reason, source } => {
-                Error::Fenced { generation: self.generation.schema(), reason, source }
-            }
-            other => other,
-        }
+/// An error of a writer's connection: with it, the lock is gone, or the means to know what there is.
+fn fenced(generation: Generation, error: Error) -> Error {
+    match error {
+        Error::Unavailable { reason, source } => Error::Fenced { generation: generation.schema(), reason, source },
+        other => other,
     }
 }
 

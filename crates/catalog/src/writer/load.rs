@@ -1,20 +1,24 @@
 //! Loading the rows that events touch: one statement for each table, however many keys.
 
 mod blobs;
+mod inventory;
 mod tree;
 
+use std::hash::Hash;
+use std::time::Duration;
+
 use fold::rows::{NodeRow, PlacementRow, ReceiptRow};
-use fold::{Key, View};
-use proto::{
-    BlobId, EventId, FileId, FolderId, MarkerId, NodeId, Path, Placement, Segment, SpaceId, SpaceName, VersionId,
-};
-use sqlx::PgConnection;
+use fold::{Changes, Key, Table, View};
+use proto::{BlobId, EventId, FileId, FolderId, MarkerId, NodeId, Placement, Segment, SpaceId, SpaceName, VersionId};
 use sqlx::types::Json;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::{Writer, bounded};
-use crate::Error;
+pub(super) use self::inventory::Inventory;
+use super::{bounded, fenced};
+use crate::connect::{self, Use};
 use crate::records::{ReceiptColumns, unsigned, word};
+use crate::{Config, Error, Generation};
 
 /// Keys, by table.
 #[derive(Default)]
@@ -22,7 +26,8 @@ struct Wanted {
     nodes: bool,
     spaces: Vec<SpaceId>,
     space_names: Vec<SpaceName>,
-    paths: Vec<(SpaceId, Path)>,
+    /// Each is the names to go down from a folder.
+    paths: Vec<(FolderId, Vec<Segment>)>,
     children: Vec<(FolderId, Segment)>,
     folders: Vec<FolderId>,
     files: Vec<FileId>,
@@ -32,24 +37,58 @@ struct Wanted {
     receipts: Vec<EventId>,
 }
 
-impl Writer {
-    /// Loads the rows of these keys into the view; what is not there is marked absent. What the view knows already stays.
+/// The part of a [`Writer`](super::Writer) that loads, on a connection of its own: rows are looked up while others are saved.
+#[derive(Debug)]
+pub struct Loader {
+    conn: PgConnection,
+    generation: Generation,
+    /// None when the generation had rows before.
+    inventory: Option<Inventory>,
+    read_timeout: Duration,
+}
+
+impl Loader {
+    pub(super) async fn open(
+        config: &Config,
+        generation: Generation,
+        inventory: Option<Inventory>,
+    ) -> Result<Self, Error> {
+        let conn = connect::dedicated(config, &generation.schema(), Use::Rows).await?;
+        Ok(Self { conn, generation, inventory, read_timeout: config.read_timeout })
+    }
+
+    /// Loads the rows of these keys into the view; what is not there is marked absent. What the view knows already stays: it
+    /// may be newer than what is saved, and so a view must have all that is being saved.
     pub async fn load(&mut self, keys: &[Key], view: &mut View) -> Result<(), Error> {
-        let wanted = Wanted::sort(keys);
+        let mut wanted = Wanted::sort(keys, view);
+        if let Some(inventory) = &self.inventory {
+            wanted.settle(inventory, view);
+        }
         let limit = self.read_timeout;
-        bounded(limit, load_all(&mut self.conn, wanted, view)).await.map_err(|e| self.fenced(e))
+        bounded(limit, load_all(&mut self.conn, wanted, view)).await.map_err(|e| fenced(self.generation, e))
+    }
+
+    /// Takes in what is about to be saved.
+    pub(super) fn note(&mut self, changes: &Changes) {
+        if let Some(inventory) = &mut self.inventory {
+            inventory.note(changes);
+        }
+    }
+
+    pub(super) async fn close(self) {
+        self.conn.close().await.ok();
     }
 }
 
 impl Wanted {
-    fn sort(keys: &[Key]) -> Self {
+    fn sort(keys: &[Key], view: &View) -> Self {
         let mut wanted = Self::default();
         for key in keys {
             match key {
                 Key::Nodes => wanted.nodes = true,
                 Key::Space(id) => wanted.spaces.push(*id),
                 Key::SpaceName(name) => wanted.space_names.push(name.clone()),
-                Key::Path { space_id, path } => wanted.paths.push((*space_id, path.clone())),
+                Key::Path { space_id, path } => wanted.paths.extend(view.unknown_part(*space_id, path)),
                 Key::Child { parent, name } => wanted.children.push((*parent, name.clone())),
                 Key::Folder(id) => wanted.folders.push(*id),
                 Key::File(id) => wanted.files.push(*id),
@@ -61,6 +100,55 @@ impl Wanted {
         }
         wanted
     }
+
+    /// Takes what cannot be there into the view, as absent; the rest is still wanted.
+    fn settle(&mut self, inventory: &Inventory, view: &mut View) {
+        self.paths.retain(|(parent, names)| {
+            let Some(name) = names.first() else { return false };
+            let is_wanted = inventory.may_have_name(*parent, name);
+            if !is_wanted {
+                view.names.load((*parent, name.clone()), None);
+                // A path comes with the folders on its way.
+                if !view.folders.knows(parent) {
+                    self.folders.push(*parent);
+                }
+            }
+            is_wanted
+        });
+        self.children.retain(|key| {
+            let is_wanted = inventory.may_have_name(key.0, &key.1);
+            if !is_wanted {
+                view.names.load(key.clone(), None);
+            }
+            is_wanted
+        });
+        self.replicas.retain(|key| {
+            // A blob that is not known is on no node.
+            let is_wanted = inventory.may_have(key.0.uuid());
+            if !is_wanted {
+                view.replicas.load(key.clone(), None);
+            }
+            is_wanted
+        });
+        self.folders.sort_unstable();
+        self.folders.dedup();
+        retain(&mut self.folders, &mut view.folders, |id| inventory.may_have(id.uuid()));
+        retain(&mut self.files, &mut view.files, |id| inventory.may_have(id.uuid()));
+        retain(&mut self.versions, &mut view.versions, |id| inventory.may_have(id.uuid()));
+        retain(&mut self.blobs, &mut view.blobs, |id| inventory.may_have(id.uuid()));
+        retain(&mut self.receipts, &mut view.receipts, |id| inventory.may_have(id.uuid()));
+    }
+}
+
+/// Keeps the keys that may be there; the others are absent.
+fn retain<K: Copy + Eq + Hash, R: Clone>(keys: &mut Vec<K>, table: &mut Table<K, R>, may_have: impl Fn(K) -> bool) {
+    keys.retain(|&key| {
+        let is_wanted = may_have(key);
+        if !is_wanted {
+            table.load(key, None);
+        }
+        is_wanted
+    });
 }
 
 /// Tables that lead to keys of others come first: paths go through folders, and versions have blobs.

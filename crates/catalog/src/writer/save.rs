@@ -1,16 +1,19 @@
 //! Saving what a batch of events changed: one transaction, one statement for each table.
 
 mod blobs;
+mod copy;
 mod journal;
 mod tree;
 
-use fold::Changes;
 use fold::rows::Outcome;
+use fold::{Changes, Key, View};
 use proto::{EventId, Kind};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::Writer;
+use self::copy::COPY_FROM;
+use super::{Loader, Writer, fenced};
+use crate::generation::Active;
 use crate::records::number;
 use crate::watch::announcement;
 use crate::{Checkpoint, Error, Generation};
@@ -28,33 +31,66 @@ struct Held {
 }
 
 impl Writer {
+    /// Loads rows, as [`Loader::load`].
+    pub async fn load(&mut self, keys: &[Key], view: &mut View) -> Result<(), Error> {
+        self.loader.load(keys, view).await
+    }
+
     /// Saves the changes together with the checkpoint that they lead to, in one transaction, or not at all.
     ///
     /// `from` is the checkpoint that the changes were folded from: when it is not the catalog's any more, or the generation
     /// was retired, this writer is fenced and nothing is saved. That, and statements that go by key and never go back in
     /// sequence, make a second run harmless. After any error the writer is of no use: open a new one.
     pub async fn save(&mut self, changes: &Changes, from: &Checkpoint, to: &Checkpoint) -> Result<Saved, Error> {
-        // A connection that died unnoticed shall be noticed soon, and most saves are short.
-        let limit = if changes.bulk.is_empty() { self.read_timeout } else { self.write_timeout };
-        let saving = async {
-            let mut tx = self.conn.begin().await?;
-            let payload = announcement(self.active, self.generation, to);
-            let held = advance(&mut tx, self.generation, from, to, (spaces_seq(changes), &payload)).await?;
-            let Some(held) = held else {
-                let reason = why_fenced(&mut tx, self.generation, from).await?;
-                let generation = self.generation.schema();
-                return Err(Error::Fenced { generation, reason, source: None });
-            };
-            save_rows(&mut tx, changes).await?;
-            for bulk in &changes.bulk {
-                blobs::save_bulk(&mut tx, bulk).await?;
-            }
-            tx.commit().await?;
-            Ok(Saved { active: held.active })
-        };
-        let saved = tokio::time::timeout(limit, saving).await;
-        saved.unwrap_or_else(|_| Err(Error::unavailable("a save took too long"))).map_err(|e| self.fenced(e))
+        self.save_beside(changes, from, to).1.await
     }
+
+    /// As [`Self::save`], with the means to load while it goes on, into a view that has these changes.
+    pub fn save_beside<'a>(
+        &'a mut self,
+        changes: &'a Changes,
+        from: &'a Checkpoint,
+        to: &'a Checkpoint,
+    ) -> (&'a mut Loader, impl Future<Output = Result<Saved, Error>> + Send + 'a) {
+        self.loader.note(changes);
+        let Self { conn, generation, active, read_timeout, write_timeout, loader } = self;
+        // A connection that died unnoticed shall be noticed soon, and most saves are short.
+        let limit = if changes.bulk.is_empty() { *read_timeout } else { *write_timeout };
+        let saving = async move {
+            let saving = save_all(conn, (*active, *generation), changes, from, to);
+            let saved = tokio::time::timeout(limit, saving).await;
+            saved
+                .unwrap_or_else(|_| Err(Error::unavailable("a save took too long")))
+                .map_err(|e| fenced(*generation, e))
+        };
+        (loader, saving)
+    }
+}
+
+async fn save_all(
+    conn: &mut PgConnection,
+    (active, generation): (Active, Generation),
+    changes: &Changes,
+    from: &Checkpoint,
+    to: &Checkpoint,
+) -> Result<Saved, Error> {
+    let mut tx = conn.begin().await?;
+    let payload = announcement(active, generation, to);
+    let held = advance(&mut tx, generation, from, to, (spaces_seq(changes), &payload)).await?;
+    let Some(held) = held else {
+        let reason = why_fenced(&mut tx, generation, from).await?;
+        return Err(Error::Fenced { generation: generation.schema(), reason, source: None });
+    };
+    if !held.active {
+        // What a crash of Postgres takes back is folded again; and the switch is on the disk only with all before it.
+        sqlx::query!("SELECT set_config('synchronous_commit', 'off', true)").fetch_one(&mut *tx).await?;
+    }
+    save_rows(&mut tx, changes, from.n).await?;
+    for bulk in &changes.bulk {
+        blobs::save_bulk(&mut tx, bulk).await?;
+    }
+    tx.commit().await?;
+    Ok(Saved { active: held.active })
 }
 
 /// The last of these changes that made, renamed or deleted a space; 0 when none did. It comes from the events and not
@@ -126,29 +162,30 @@ async fn why_fenced(conn: &mut PgConnection, generation: Generation, from: &Chec
     })
 }
 
-async fn save_rows(conn: &mut PgConnection, changes: &Changes) -> Result<(), sqlx::Error> {
+/// Rows that came to be by an event after `since` are not in the catalog yet.
+async fn save_rows(conn: &mut PgConnection, changes: &Changes, since: u64) -> Result<(), sqlx::Error> {
     // Empty tables cost no round trip. There are no foreign keys, so the order is no matter but for names: one must be
     // closed before it is opened again.
     if !changes.spaces.is_empty() {
         tree::save_spaces(conn, &changes.spaces).await?;
     }
     if !changes.folders.is_empty() {
-        tree::save_folders(conn, &changes.folders).await?;
+        tree::save_folders(conn, &changes.folders, since).await?;
     }
     if !changes.closed_names.is_empty() {
-        tree::save_names(conn, &changes.closed_names).await?;
+        tree::save_names(conn, &changes.closed_names, since).await?;
     }
     if !changes.names.is_empty() {
-        tree::save_names(conn, &changes.names).await?;
+        tree::save_names(conn, &changes.names, since).await?;
     }
     if !changes.files.is_empty() {
-        tree::save_files(conn, &changes.files).await?;
+        tree::save_files(conn, &changes.files, since).await?;
     }
     if !changes.versions.is_empty() {
-        blobs::save_versions(conn, &changes.versions).await?;
+        blobs::save_versions(conn, &changes.versions, since).await?;
     }
     if !changes.blobs.is_empty() {
-        blobs::save_blobs(conn, &changes.blobs).await?;
+        blobs::save_blobs(conn, &changes.blobs, since).await?;
     }
     if !changes.nodes.is_empty() {
         blobs::save_nodes(conn, &changes.nodes).await?;
@@ -157,7 +194,7 @@ async fn save_rows(conn: &mut PgConnection, changes: &Changes) -> Result<(), sql
         blobs::save_placement(conn, placement).await?;
     }
     if !changes.replicas.is_empty() {
-        blobs::save_replicas(conn, &changes.replicas).await?;
+        blobs::save_replicas(conn, &changes.replicas, &changes.blobs, since).await?;
     }
     if !changes.receipts.is_empty() {
         journal::save_receipts(conn, &changes.receipts).await?;
@@ -167,6 +204,23 @@ async fn save_rows(conn: &mut PgConnection, changes: &Changes) -> Result<(), sql
         journal::save_event_blobs(conn, &changes.events).await?;
     }
     Ok(())
+}
+
+/// Rows that are not in the catalog, if they are so many that copying them pays, and all others.
+struct Split<'a, R> {
+    new: Vec<&'a R>,
+    rows: Vec<&'a R>,
+}
+
+impl<'a, R> Split<'a, R> {
+    fn of(rows: &'a [R], is_new: impl Fn(&R) -> bool) -> Self {
+        let (new, known): (Vec<&R>, Vec<&R>) = rows.iter().partition(|row| is_new(row));
+        if new.len() >= COPY_FROM {
+            Self { new, rows: known }
+        } else {
+            Self { new: Vec::new(), rows: rows.iter().collect() }
+        }
+    }
 }
 
 /// One column of many rows, as the array that UNNEST takes.

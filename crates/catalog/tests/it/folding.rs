@@ -1,32 +1,56 @@
 //! Loading and saving: whatever the batches, the same rows.
 
 use catalog::{Digest, Outcome, ReplicaState, Snapshot};
-use proto::StoredReplica;
+use proto::{Item, StoredReplica};
 
 use crate::changes::everything;
-use crate::world::{Journal, World, fold, main_space, node, path};
+use crate::world::{Journal, World, fold_up_to, main_space, node, path};
 
-async fn digest(world: &World, batch: usize, journal: &Journal) -> anyhow::Result<Digest> {
+/// Folds in batches of a size, with a new writer after the first `head` events: that one does not know what was saved before.
+async fn digest(world: &World, batch: usize, head: usize, journal: &Journal) -> anyhow::Result<Digest> {
     let mut generations = world.generations().await?;
     let generation = generations.create(journal.incarnation).await?;
-    let mut writer = catalog::Writer::open_generation(&world.config, generation).await?;
-    fold(&mut writer, journal, batch).await?;
-    writer.close().await;
+    for events in [&journal.events[..head], &journal.events[..]] {
+        let mut writer = catalog::Writer::open_generation(&world.config, generation).await?;
+        fold_up_to(&mut writer, events, batch).await?;
+        writer.close().await;
+    }
     let mut snapshot = Snapshot::open(&world.config, generation).await?;
     let digest = snapshot.digest().await?;
     snapshot.close().await;
     Ok(digest)
 }
 
+/// More than are saved row by row, of every table: new rows, and rows that change.
+fn many(journal: &mut Journal) {
+    let mut blobs = Vec::new();
+    for n in 0..100 {
+        let at = format!("many/{n}/a file.txt");
+        let (upload, blob) = journal.upload(&at, 10 * 1024 * 1024 * (n % 2));
+        blobs.push(blob);
+        match n % 4 {
+            0 => drop(journal.delete(&at, upload.file_id())),
+            1 => drop(journal.upload(&at, 5)),
+            2 => drop(journal.rename(&at, &format!("moved/{n}"), Item::File(upload.file_id()))),
+            _ => journal.repeat(),
+        }
+    }
+    journal.stored("node-b", &blobs);
+    journal.stored("node-c", &[blobs[0], blobs[1], blobs[0]]);
+}
+
 #[tokio::test]
 async fn batches_of_any_size_make_the_same_rows() {
     let world = World::new().await.unwrap();
-    let journal = everything();
-    let one = digest(&world, 1, &journal).await.unwrap();
+    let mut journal = everything();
+    let before = journal.events.len();
+    many(&mut journal);
+    let one = digest(&world, 1, before, &journal).await.unwrap();
     assert_eq!(one.checkpoint.n, journal.n());
-    assert!(one.rows > 350, "{one:?}");
-    for batch in [2, 3, 7, 1000] {
-        assert_eq!(digest(&world, batch, &journal).await.unwrap(), one, "batches of {batch}");
+    assert!(one.rows > 1350, "{one:?}");
+    for (batch, head) in [(2, 0), (3, 7), (7, before), (150, 0), (1000, 0), (1000, before), (1000, before + 100)] {
+        let digest = digest(&world, batch, head, &journal).await.unwrap();
+        assert_eq!(digest, one, "batches of {batch}, another writer after {head} events");
     }
 }
 

@@ -244,8 +244,13 @@ impl Journal {
 
 /// A projector: folds what of the journal is not folded yet, in batches.
 pub(crate) async fn fold(writer: &mut Writer, journal: &Journal, batch: usize) -> anyhow::Result<()> {
+    fold_up_to(writer, &journal.events, batch).await
+}
+
+/// As [`fold`], of a journal that has only these events so far.
+pub(crate) async fn fold_up_to(writer: &mut Writer, events: &[Recorded], batch: usize) -> anyhow::Result<()> {
     let mut at = writer.checkpoint().await?;
-    let mut todo = &journal.events[usize::try_from(at.n)?..];
+    let mut todo = &events[usize::try_from(at.n)?..];
     while !todo.is_empty() {
         let (taken, to) = fold_batch(writer, at, &todo[..batch.min(todo.len())]).await?;
         todo = &todo[taken..];

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use fold::View;
 use fold::rows::{FileRow, FolderRow, NameRow, SpaceRow, Target};
-use proto::{FileId, FolderId, Path, Segment, SpaceId, SpaceName};
+use proto::{FileId, FolderId, Segment, SpaceId, SpaceName};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -156,15 +156,16 @@ impl Step {
     }
 }
 
-/// Resolves many paths at once, name by name, down to the first that is not there, with the files at their ends. Answers
-/// the folders on the way that the view does not know.
+/// Resolves many paths at once, each from a folder on, name by name, down to the first that is not there, with the files at
+/// their ends. Answers the folders on the way that the view does not know.
 pub(super) async fn load_paths(
     conn: &mut PgConnection,
-    wanted: &[(SpaceId, Path)],
+    wanted: &[(FolderId, Vec<Segment>)],
     view: &mut View,
 ) -> Result<BTreeSet<FolderId>, Error> {
-    let roots: Vec<Uuid> = wanted.iter().map(|(space, _)| space.root().uuid()).collect();
-    let paths: Vec<String> = wanted.iter().map(|(_, path)| path.to_string()).collect();
+    let roots: Vec<Uuid> = wanted.iter().map(|(parent, _)| parent.uuid()).collect();
+    let joined = |names: &[Segment]| names.iter().map(Segment::as_str).collect::<Vec<_>>().join("/");
+    let paths: Vec<String> = wanted.iter().map(|(_, names)| joined(names)).collect();
     let steps = sqlx::query_as!(
         Step,
         r#"WITH RECURSIVE wanted AS (

@@ -1,14 +1,35 @@
 //! What became of the events.
 
+use std::collections::BTreeSet;
+
 use fold::rows::{EventRow, ReceiptRow};
 use proto::{BlobId, EventId, FileId, Path, SpaceId, VersionId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::column;
+use super::copy::{COPY_FROM, copy};
 use crate::records::{fingerprint_bytes, number, storable};
 
+/// A receipt is made once and never changes.
 pub(super) async fn save_receipts(conn: &mut PgConnection, rows: &[ReceiptRow]) -> Result<(), sqlx::Error> {
+    if rows.len() >= COPY_FROM {
+        let into = "receipts (event_id, seq, outcome, reason, fingerprint, space, path, file_id, version_id, blob_id)";
+        return copy(conn, into, rows, |row, tuple| {
+            tuple
+                .put(row.event_id.uuid())
+                .put(number(row.seq))
+                .put(row.outcome.to_string())
+                .put(row.reason.as_deref().map(storable))
+                .put(row.fingerprint.map(fingerprint_bytes))
+                .put(row.space.as_ref().map(ToString::to_string))
+                .put(row.path.as_ref().map(Path::as_str))
+                .put(row.file_id.map(FileId::uuid))
+                .put(row.version_id.map(VersionId::uuid))
+                .put(row.blob_id.map(BlobId::uuid));
+        })
+        .await;
+    }
     sqlx::query!(
         "INSERT INTO receipts
              (event_id, seq, outcome, reason, fingerprint, space, path, file_id, version_id, blob_id)
@@ -32,6 +53,23 @@ pub(super) async fn save_receipts(conn: &mut PgConnection, rows: &[ReceiptRow]) 
 }
 
 pub(super) async fn save_events(conn: &mut PgConnection, rows: &[EventRow]) -> Result<(), sqlx::Error> {
+    if rows.len() >= COPY_FROM {
+        let into = "events (seq, event_id, kind, space_id, path, from_path, file_id, outcome, reason, raw)";
+        return copy(conn, into, rows, |row, tuple| {
+            tuple
+                .put(number(row.seq))
+                .put(row.event_id.map(EventId::uuid))
+                .put(row.kind.as_str())
+                .put(row.space_id.map(SpaceId::uuid))
+                .put(row.path.as_ref().map(Path::as_str))
+                .put(row.from_path.as_ref().map(Path::as_str))
+                .put(row.file_id.map(FileId::uuid))
+                .put(row.outcome.to_string())
+                .put(row.reason.as_deref().map(storable))
+                .put(row.raw.as_slice());
+        })
+        .await;
+    }
     let path = |path: &Option<Path>| path.as_ref().map(ToString::to_string);
     sqlx::query!(
         "INSERT INTO events (seq, event_id, kind, space_id, path, from_path, file_id, outcome, reason, raw)
@@ -55,17 +93,25 @@ pub(super) async fn save_events(conn: &mut PgConnection, rows: &[EventRow]) -> R
 }
 
 pub(super) async fn save_event_blobs(conn: &mut PgConnection, rows: &[EventRow]) -> Result<(), sqlx::Error> {
-    let links: Vec<(Uuid, i64)> =
-        rows.iter().flat_map(|row| row.blob_ids.iter().map(|blob| (blob.uuid(), number(row.seq)))).collect();
+    // An event may name a blob twice.
+    let links: BTreeSet<(i64, Uuid)> =
+        rows.iter().flat_map(|row| row.blob_ids.iter().map(|blob| (number(row.seq), blob.uuid()))).collect();
+    if links.len() >= COPY_FROM {
+        return copy(conn, "event_blobs (blob_id, seq)", links, |(seq, blob), tuple| {
+            tuple.put(blob).put(seq);
+        })
+        .await;
+    }
     if links.is_empty() {
         return Ok(());
     }
+    let links = Vec::from_iter(links);
     sqlx::query!(
         "INSERT INTO event_blobs (blob_id, seq)
          SELECT * FROM unnest($1::uuid[], $2::bigint[])
          ON CONFLICT (blob_id, seq) DO NOTHING",
-        &column(&links, |link| link.0),
         &column(&links, |link| link.1),
+        &column(&links, |link| link.0),
     )
     .execute(conn)
     .await?;
