@@ -42,7 +42,7 @@ impl Service {
     }
 
     pub(super) async fn finish_upload(&self, asked: v1::FinishUploadRequest) -> Result<v1::FinishUploadResponse> {
-        let uploaded = self.files.finish_upload(request::upload_id(&asked.upload_id)?).await?;
+        let uploaded = Box::pin(self.files.finish_upload(request::upload_id(&asked.upload_id)?)).await?;
         Ok(v1::FinishUploadResponse { receipt: Some(convert::receipt(uploaded.receipt)) })
     }
 
