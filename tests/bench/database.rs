@@ -74,6 +74,33 @@ impl Database {
         rows.into_iter().map(|(node, marker)| Ok((node.parse()?, MarkerId::new(marker)))).collect()
     }
 
+    /// How many events were not applied.
+    pub(crate) async fn rejected(&self) -> anyhow::Result<i64> {
+        let query = format!("SELECT count(*) FROM {}.receipts WHERE outcome <> 'applied'", self.schema);
+        Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&self.pool).await?)
+    }
+
+    /// Copies all tables into others with the same indexes, from files of the server's own; how long that took, without
+    /// making the files.
+    pub(crate) async fn copy_all(&self) -> anyhow::Result<Duration> {
+        let folder: String = sqlx::query_scalar("SHOW data_directory").fetch_one(&self.pool).await?;
+        let tables = "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = $1";
+        let tables: Vec<String> = sqlx::query_scalar(tables).bind(&self.schema).fetch_all(&self.pool).await?;
+        self.run("CREATE SCHEMA copied;").await?;
+        let mut took = Duration::ZERO;
+        for table in tables {
+            let file = format!("{folder}/bench-{table}.copy");
+            self.run(&format!("COPY {table} TO '{file}' (FORMAT binary);")).await?;
+            self.run(&format!("CREATE TABLE copied.{table} (LIKE {table} INCLUDING ALL);")).await?;
+            let begun = Instant::now();
+            self.run(&format!("COPY copied.{table} FROM '{file}' (FORMAT binary);")).await?;
+            took += begun.elapsed();
+            std::fs::remove_file(&file)?;
+        }
+        self.run("DROP SCHEMA copied CASCADE;").await?;
+        Ok(took)
+    }
+
     /// Runs statements in the generation's schema, in one transaction.
     pub(crate) async fn run(&self, statements: &str) -> anyhow::Result<()> {
         let script = format!("BEGIN; SET LOCAL search_path TO {}; {statements} COMMIT;", self.schema);

@@ -7,9 +7,10 @@
 //! get clusters of their own, one after the other.
 //!
 //! `HIGHWATER_BENCH_LOADS` chooses among the sizes `4 KiB`, `1 MiB`, `64 MiB` and `256 MiB` and the parts `transfer`,
-//! `replication`, `journal`, `recovery`, `scale` and `catalog`; without it, all are measured. `HIGHWATER_BENCH_ROUNDS` is
+//! `replication`, `journal`, `recovery`, `scale`, `catalog` and `rebuild`; without it, all are measured. `HIGHWATER_BENCH_ROUNDS` is
 //! how often (3), `HIGHWATER_BENCH_OUTAGE` for how many seconds a node is away (60), `HIGHWATER_BENCH_SCALE_OBJECTS` how
-//! many objects several replicators share (2000). `NODES=embedded` measures without MinIO.
+//! many objects several replicators share (2000), `HIGHWATER_BENCH_EVENTS` how long the journals are whose catalogs are
+//! rebuilt (100000,1000000,3000000). `NODES=embedded` measures without MinIO.
 
 #![expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "figures for people")]
 
@@ -20,7 +21,9 @@ mod folder;
 mod follow;
 mod kinds;
 mod machine;
+mod mix;
 mod process;
+mod rebuild;
 mod replicate;
 mod report;
 mod scale;
@@ -93,6 +96,12 @@ async fn main() -> anyhow::Result<()> {
     }
     if !figures.is_empty() {
         print_copies(&figures);
+    }
+    if plan.wanted.part("rebuild") {
+        let lengths = rebuild::lengths()?;
+        let bytes = lengths.iter().max().copied().unwrap_or_default() * rebuild::BYTES_PER_EVENT;
+        let rebuilds = async |cluster: &Cluster| rebuild::measure(cluster, &lengths).await;
+        println!("### Rebuilding the catalog\n\n{}", plan.on_cluster(bytes, rebuilds).await?);
     }
     Ok(())
 }

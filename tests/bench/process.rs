@@ -89,7 +89,11 @@ pub(crate) fn ended_seconds() -> anyhow::Result<f64> {
 
 /// The most memory that a program has had resident, in bytes.
 pub(crate) fn peak_bytes(cluster: &Cluster, name: &str) -> anyhow::Result<u64> {
-    let status = read(cluster, name, "status")?;
+    peak(&read(cluster, name, "status")?)
+}
+
+/// The most memory that a process has had resident, in bytes, by its /proc/<pid>/status.
+pub(crate) fn peak(status: &str) -> anyhow::Result<u64> {
     let line = status.lines().find(|line| line.starts_with("VmHWM")).context("no VmHWM")?;
     let kib: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
     Ok(kib * 1024)

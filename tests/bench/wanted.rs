@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 use runtime::config::Environment;
 
 /// The parts of the benchmark.
-const PARTS: [&str; 6] = ["transfer", "replication", "journal", "recovery", "scale", "catalog"];
+const PARTS: [&str; 7] = ["transfer", "replication", "journal", "recovery", "scale", "catalog", "rebuild"];
 
 /// The names in `HIGHWATER_BENCH_LOADS`; none are all.
 #[derive(Debug)]
@@ -45,6 +45,13 @@ impl Wanted {
     pub(crate) fn size(&self, part: &str, size: &str) -> bool {
         self.part(part) && (self.sizes.is_empty() || self.sizes.iter().any(|wanted| wanted == size))
     }
+}
+
+/// Numbers from the environment, with commas between.
+pub(crate) fn list(name: &str, default: &[u64]) -> anyhow::Result<Vec<u64>> {
+    let environment = Environment::process();
+    let Some(text) = environment.var(name) else { return Ok(default.to_vec()) };
+    text.split(',').map(|number| number.trim().parse()).collect::<Result<_, _>>().with_context(|| name.to_owned())
 }
 
 /// A number from the environment.
