@@ -10,6 +10,9 @@ use tokio::process::Child;
 
 use crate::{Client, eventually};
 
+/// What a fold must not depend on.
+const SHORT: [&str; 2] = ["projector.batch_events=97", "projector.view_rows=500"];
+
 /// A running cluster.
 #[derive(Debug)]
 pub struct Cluster {
@@ -99,10 +102,11 @@ impl Cluster {
         self.stack.command(program, args)?.output().await.with_context(|| format!("run {program}"))
     }
 
-    /// `projector verify` finds the catalog equal to the fold of the journal; and folding the same events in memory,
-    /// without a server, comes to the same rows.
+    /// `projector verify` finds the catalog equal to the fold of the journal, in shorter transactions and with less in memory
+    /// than the projector that runs has; and folding the same events in memory, without a server, comes to the same rows.
     pub async fn verify(&self) -> anyhow::Result<()> {
-        let output = self.projector(&["verify", "--json"]).await?;
+        let [batch, view] = SHORT;
+        let output = self.projector(&["verify", "--json", "--set", batch, "--set", view]).await?;
         ensure!(output.status.success(), "projector verify: {output:?}");
         let verified: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         let to = verified["sequence"].as_str().context("no sequence")?;
