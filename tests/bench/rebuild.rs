@@ -59,7 +59,7 @@ pub(crate) async fn measure(cluster: &Cluster, lengths: &[u64]) -> anyhow::Resul
     let first = ROW_BY_ROW.max(at + 1);
     mix.publish(&client, at, first).await?;
     at = first;
-    let (row_by_row, _) = rebuild(cluster, at, 1).await?;
+    let (row_by_row, _) = rebuild(cluster, at, &["--set", "projector.batch_events=1"]).await?;
     for &length in lengths {
         if length > at {
             mix.publish(&client, at, length).await?;
@@ -67,7 +67,7 @@ pub(crate) async fn measure(cluster: &Cluster, lengths: &[u64]) -> anyhow::Resul
         }
         eprintln!("{at} events are in the journal");
         let reading = read(&journal, at).await?;
-        let (rebuild, peak) = rebuild(cluster, at, 0).await?;
+        let (rebuild, peak) = rebuild(cluster, at, &[]).await?;
         let database = Database::open(cluster).await?;
         ensure!(database.checkpoint().await? == at, "the catalog is not at {at}");
         let odd = database.rejected().await?;
@@ -87,21 +87,11 @@ pub(crate) async fn measure(cluster: &Cluster, lengths: &[u64]) -> anyhow::Resul
     Ok(table)
 }
 
-/// Events a second of a whole `projector rebuild --switch`, and the most memory that it had. In transactions of so many
-/// events; 0 is the default.
-async fn rebuild(cluster: &Cluster, events: u64, batch: u64) -> anyhow::Result<(f64, u64)> {
-    let batch = format!("projector.batch_events={batch}");
-    let mut arguments = vec!["rebuild", "--switch"];
-    if !batch.ends_with("=0") {
-        arguments.extend(["--set", &batch]);
-    }
+/// Events a second of a whole `projector rebuild --switch` with these flags, and the most memory that it had.
+async fn rebuild(cluster: &Cluster, events: u64, flags: &[&str]) -> anyhow::Result<(f64, u64)> {
+    let arguments = [&["rebuild", "--switch"], flags].concat();
     let started = Instant::now();
-    let mut child = cluster
-        .stack
-        .command("projector", arguments)?
-        .stdout(Stdio::null())
-        .envs(std::env::vars().filter(|(key, _)| key == "TOKIO_WORKER_THREADS"))
-        .spawn()?;
+    let mut child = cluster.stack.command("projector", arguments)?.stdout(Stdio::null()).spawn()?;
     let status = format!("/proc/{}/status", child.id().context("it has ended")?);
     let mut peak = 0;
     let ended = loop {
