@@ -167,11 +167,7 @@ impl Ahead {
         if self.parts.is_empty() && self.halt.is_none() {
             // Whoever follows the journal does not wait for more than there is.
             let fills = self.to.is_some();
-            let batch = tokio::select! {
-                biased;
-                () = cancel.cancelled() => Batch::default(),
-                read = Batch::read(&mut self.replay, self.limits.events, fills, max_wait) => read?,
-            };
+            let batch = Batch::read(&mut self.replay, self.limits.events, fills, (max_wait, cancel)).await?;
             self.parts = parts(batch.entries, self.limits.rows).into();
             self.halt = batch.halt;
         }
@@ -265,12 +261,22 @@ fn parts(entries: Vec<Entry>, max_rows: usize) -> Vec<Vec<Entry>> {
 // === impl Batch ===
 
 impl Batch {
-    /// At most so many events; none when nothing comes within `max_wait`. `fills`: waits as long for each part of them.
-    async fn read(replay: &mut Replay, events: usize, fills: bool, max_wait: Duration) -> Result<Self, Error> {
+    /// At most so many events; none when nothing comes within `max_wait`. `fills`: waits as long for each part of them. What
+    /// was read until `cancel` is returned: the journal does not give it again.
+    async fn read(
+        replay: &mut Replay,
+        events: usize,
+        fills: bool,
+        (max_wait, cancel): (Duration, &CancellationToken),
+    ) -> Result<Self, Error> {
         let mut batch = Self::default();
         loop {
             let wanted = events.saturating_sub(batch.entries.len());
-            let read = replay.next_batch(wanted, max_wait).await.map_err(|error| Error::Journal(error).halting())?;
+            let read = tokio::select! {
+                biased;
+                () = cancel.cancelled() => Vec::new(),
+                read = replay.next_batch(wanted, max_wait) => read.map_err(|error| Error::Journal(error).halting())?,
+            };
             let is_last = read.is_empty() || !fills;
             for (i, recorded) in (1..).zip(read) {
                 if !batch.push(recorded) {

@@ -37,7 +37,7 @@ pub(crate) fn ensure_room(bytes: u64) -> anyhow::Result<()> {
     ensure!(
         free >= wanted,
         "up to {wanted} GiB are written below {}, where {free} GiB are free; TMPDIR names another folder, and \
-         HIGHWATER_BENCH_ROUNDS and HIGHWATER_BENCH_LOADS ask for less",
+         HIGHWATER_BENCH_ROUNDS, HIGHWATER_BENCH_EVENTS and HIGHWATER_BENCH_LOADS ask for less",
         folder.display()
     );
     Ok(())

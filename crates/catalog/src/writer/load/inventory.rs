@@ -7,7 +7,7 @@ use fold::Changes;
 use proto::{FolderId, Segment};
 use uuid::Uuid;
 
-/// Bits of the filter: 32 MiB, of which only what is used is ever in memory.
+/// Bits of the filter: 32 MiB.
 const BITS: usize = 1 << 28;
 /// With so many keys one of a hundred that are absent seems to be there; beyond, ever more do, and are looked up.
 const KEYS: usize = 28_000_000;
@@ -23,7 +23,7 @@ pub(in crate::writer) struct Inventory(BloomFilter);
 impl Inventory {
     /// Of an empty generation.
     pub(in crate::writer) fn empty() -> Self {
-        // The keys are ids that are no secret and nobody's to choose: they need no seed of chance.
+        // No seed of chance: who chose names that seem to be there would cost nobody more than a look-up each.
         Self(BloomFilter::with_num_bits(BITS).seed(&0).expected_items(KEYS))
     }
 
