@@ -17,7 +17,9 @@ use proto::{Actor, RequestId, SpaceName};
 
 pub(crate) use self::changing::{Cp, Mkdir, Mv, Restore, Rm, Undo};
 pub(crate) use self::content::{Get, Put};
-pub(crate) use self::ops::{Explain, Ops, OpsAudit, OpsCommand, OpsParked, OpsPlacement, OpsRedrive, OpsRetire};
+pub(crate) use self::ops::{
+    Explain, Ops, OpsAudit, OpsCommand, OpsParked, OpsPlacement, OpsRecover, OpsRedrive, OpsRetire,
+};
 pub(crate) use self::reading::{Du, Events, Ls, Receipt, Stat, Status, Versions, Wait, Watch};
 pub(crate) use self::spaces::{Space, SpaceCommand, SpaceLs, SpacePrune, SpaceRetention};
 pub(crate) use self::trash::{Trash, TrashCommand, TrashLs, TrashRestore};

@@ -7,7 +7,7 @@ pub(crate) mod text;
 
 use std::borrow::Cow;
 
-use proto::v1::{AuditKind, EntryKind, NodeHealth, Outcome, ReplicaState, VersionKind};
+use proto::v1::{AuditKind, EntryKind, NodeHealth, Outcome, RecoverState, ReplicaState, VersionKind};
 use time::OffsetDateTime;
 
 /// An enum's value as one lower-case word: `REPLICA_STATE_STORED` is `stored`.
@@ -33,6 +33,11 @@ pub(crate) fn node_health(value: i32) -> String {
 /// The word of what an audit found.
 pub(crate) fn audit_kind(value: i32) -> String {
     word(AuditKind::try_from(value).ok().map(|kind| kind.as_str_name()), "AUDIT_KIND_")
+}
+
+/// The word of what became of a blob that no event named.
+pub(crate) fn recover_state(value: i32) -> String {
+    word(RecoverState::try_from(value).ok().map(|state| state.as_str_name()), "RECOVER_STATE_")
 }
 
 /// The word of what a name in a folder stands for.

@@ -1,5 +1,6 @@
 //! gRPC: thin translations between the services' messages and [`crate::files::Files`].
 
+mod answer;
 mod convert;
 mod download;
 mod file_storage;

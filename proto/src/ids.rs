@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::Invalid;
@@ -136,6 +138,13 @@ impl SpaceId {
 }
 
 impl BlobId {
+    /// When its upload began, by the clock of the gateway that made the id; `None` for an id that has no time in it.
+    pub fn began_at(self) -> Option<OffsetDateTime> {
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        let began = OffsetDateTime::from_unix_timestamp(i64::try_from(seconds).ok()?).ok()?;
+        Some(began + Duration::from_nanos(nanos.into()))
+    }
+
     /// The object's key on every node: `blobs/<2 hex>/<blob id>`. The two digits are the id's last: its first are a
     /// clock's in a UUIDv7 and would put a whole day into one folder.
     pub fn key(self) -> String {

@@ -12,6 +12,7 @@ use tests::{Cluster, Content, Nats, eventually, reason_of, run};
 mod archive;
 mod full;
 mod lost;
+mod recover;
 mod restore;
 
 const STREAM: &str = "HIGHWATER";

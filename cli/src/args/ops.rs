@@ -22,6 +22,7 @@ pub(crate) enum OpsCommand {
     Redrive(OpsRedrive),
     Explain(Explain),
     Audit(OpsAudit),
+    Recover(OpsRecover),
     Retire(OpsRetire),
     Placement(OpsPlacement),
 }
@@ -122,4 +123,25 @@ pub(crate) struct OpsAudit {
     /// Have copied again what is missing or wrong, and erased what should not be there
     #[arg(long)]
     pub(crate) repair: bool,
+}
+
+/// Show the objects that no event names, or make files of them
+///
+/// Without BLOB and --all it only shows what could be recovered. What an object was called is lost with its event, so its
+/// file is recovered/BLOB in the space that it was uploaded to; no other file is changed for it.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Ends with 0 when all that was asked for is recovered, or was erased on purpose and is erased again;
+with 1 when something is left, and why is said; with 5 when a node could not be asked. Objects whose
+event may still come are left out.")]
+pub(crate) struct OpsRecover {
+    /// Make files of these blobs
+    #[arg(value_name = "BLOB")]
+    pub(crate) blobs: Vec<BlobId>,
+    /// Make files of all that can be recovered
+    #[arg(long, conflicts_with = "blobs")]
+    pub(crate) all: bool,
+    /// Look at this node only (repeat for more): where others are gone for good, or have other bytes that are wrong
+    #[arg(long = "node", value_name = "NODE")]
+    pub(crate) nodes: Vec<NodeId>,
 }

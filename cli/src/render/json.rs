@@ -7,6 +7,7 @@ mod folders;
 mod history;
 mod ops;
 mod receipts;
+mod recover;
 mod spaces;
 
 use prost_types::value::Kind;
@@ -21,6 +22,7 @@ use self::history::{Version, version};
 pub(crate) use self::history::{change, listed_version, undo_step, waited};
 pub(crate) use self::ops::{explained, parked, placement, redriven, retired, status};
 pub(crate) use self::receipts::{aborted, receipt, stored};
+pub(crate) use self::recover::{recovered, recovery};
 pub(crate) use self::spaces::{pruned, space};
 use crate::exit::Failure;
 use crate::render::{outcome, replica_state, time};

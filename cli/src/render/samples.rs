@@ -8,12 +8,14 @@ mod audit;
 mod changes;
 mod folders;
 mod ops;
+mod recover;
 mod spaces;
 
 pub(super) use self::audit::{audited, findings};
 pub(super) use self::changes::{change, moved, undo, versions, waited};
 pub(super) use self::folders::{entries, trash, usage};
 pub(super) use self::ops::{explained, parked, placement, retired, status};
+pub(super) use self::recover::{recovered, recovery};
 pub(super) use self::spaces::{deleted_spaces, pruned, spaces};
 
 const INCARNATION: &str = "7f3b1c0d9e8a4b5c8d7e6f5a4b3c2d1e";

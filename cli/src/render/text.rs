@@ -5,6 +5,7 @@ mod deeds;
 mod folders;
 mod history;
 mod ops;
+mod recover;
 mod spaces;
 
 use std::fmt::Write as _;
@@ -19,6 +20,7 @@ pub(crate) use self::deeds::{Deed, Sent, aborted, deed, receipt, stored};
 pub(crate) use self::folders::{deleted, entry, found_in_trash, usage};
 pub(crate) use self::history::{change, undo, versions, waited};
 pub(crate) use self::ops::{explained, parked, placement, redriven, retired, status};
+pub(crate) use self::recover::{recovered, recovery};
 pub(crate) use self::spaces::{deleted_spaces, limits, pruned, retention, spaces};
 use crate::exit::Failure;
 use crate::render::{json, outcome, plain, replica_state, size, time};

@@ -40,6 +40,7 @@ fn help_is_as_documented() {
         "space prune",
         "ops",
         "ops audit",
+        "ops recover",
         "status",
         "explain",
         "ops",
@@ -60,7 +61,7 @@ fn help_is_as_documented() {
 
 #[test]
 fn wrong_usage_ends_with_2() {
-    let cases: [&[&str]; 25] = [
+    let cases: [&[&str]; 26] = [
         &[],
         &["frobnicate"],
         &["put"],
@@ -85,6 +86,7 @@ fn wrong_usage_ends_with_2() {
         &["ops"],
         &["ops", "redrive"],
         &["ops", "redrive", "--all", "--node", "node-a"],
+        &["ops", "recover", "--all", "01890a5d-ac96-774b-bcce-b302099a8057"],
         &["ops", "retire"],
     ];
     for args in cases {

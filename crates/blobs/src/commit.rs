@@ -1,7 +1,7 @@
 //! Making the object of an upload, in one request or of its parts.
 
 use bytes::Bytes;
-use proto::{BlobId, MarkerId, SLICE_BYTES, Sha256Digest};
+use proto::{BlobId, MarkerId, SLICE_BYTES, Sha256Digest, SliceDigests};
 use runtime::retry;
 use tokio_util::sync::CancellationToken;
 
@@ -57,7 +57,7 @@ async fn put_whole_on(
     let (key, meta) = (blob.key(), meta.entries(blob));
     let (body, checksum) = (Pieces::body(&sending.pieces), Some(sending.checksum));
     node.put_object(Object { key: &key, body, len: sending.len, meta: &meta, checksum }).await?;
-    let written = written(node, marker_id, digests, None);
+    let written = written(node, marker_id, digests);
     if !verifies.object(Algorithm::Crc32c) {
         read_back(node, &BlobRef::written(blob, &written), None).await?;
     }
@@ -76,15 +76,11 @@ pub(crate) async fn complete(
 ) -> Result<Written, Error> {
     whole(parts.iter().map(|part| part.size_bytes).sum(), digests)?;
     let node = &multipart.node;
-    let list = digests.slices.as_ref().map(|slices| Bytes::from(slices.to_bytes()));
-    let written = written(node, marker_id, digests, list.as_deref().map(Sha256Digest::of));
+    let written = written(node, marker_id, digests);
     let reference = BlobRef::written(blob, &written);
     let verifies = node.verifies().await?;
-    if let Some(list) = list {
-        put_parts(node, blob, meta, list).await?;
-        if !verifies.object(Algorithm::Crc32c) {
-            read_back_parts(node, &reference).await?;
-        }
+    if let Some(slices) = &digests.slices {
+        put_parts(node, &reference, meta, slices).await?;
     }
     multipart.complete(parts, digests.size_bytes).await?;
     if !verifies.part(Algorithm::Crc32c) {
@@ -106,18 +102,30 @@ pub(crate) async fn remove(node: &Node, blob: BlobId, keys: &[String]) {
     }
 }
 
-/// Writes the digests of the slices beside the blob.
-async fn put_parts(node: &Node, blob: BlobId, meta: &ObjectMeta, list: Bytes) -> Result<(), Error> {
-    let (key, meta) = (blob.parts_key(), meta.entries(blob));
+/// Writes the digests of the slices beside the blob, and makes sure that they are right there.
+pub(crate) async fn put_parts(
+    node: &Node,
+    blob: &BlobRef,
+    meta: &ObjectMeta,
+    slices: &SliceDigests,
+) -> Result<(), Error> {
+    let (key, meta) = (blob.blob_id.parts_key(), meta.entries(blob.blob_id));
+    let list = Bytes::from(slices.to_bytes());
     let checksum = Checksum::crc32c(std::slice::from_ref(&list));
     retry::run(&node.config().retry, &CancellationToken::new(), async || {
         let body = Pieces::body(std::slice::from_ref(&list));
         node.put_object(Object { key: &key, body, len: list.len() as u64, meta: &meta, checksum: Some(checksum) }).await
     })
-    .await
+    .await?;
+    if !node.verifies().await?.object(Algorithm::Crc32c) {
+        read_back_parts(node, blob).await?;
+    }
+    Ok(())
 }
 
-fn written(node: &Node, marker_id: MarkerId, digests: &Digests, slices_sha256: Option<Sha256Digest>) -> Written {
+/// What an upload of these bytes writes to the node.
+pub(crate) fn written(node: &Node, marker_id: MarkerId, digests: &Digests) -> Written {
+    let slices_sha256 = digests.slices.as_ref().map(|slices| Sha256Digest::of(&slices.to_bytes()));
     Written {
         size_bytes: digests.size_bytes,
         sha256: digests.sha256,

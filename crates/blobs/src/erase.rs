@@ -47,7 +47,7 @@ impl Node {
     }
 
     /// Whether `blob` was erased here.
-    pub(crate) async fn has_tombstone(&self, blob: BlobId) -> Result<bool, Error> {
+    pub async fn has_tombstone(&self, blob: BlobId) -> Result<bool, Error> {
         Ok(self.head(&blob.erased_key()).await?.is_some())
     }
 

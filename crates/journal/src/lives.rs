@@ -2,6 +2,7 @@
 //! last that both have in common.
 
 use proto::{Event, Fact, Incarnation, Kind, Sequence};
+use time::OffsetDateTime;
 
 use crate::error::Error;
 use crate::journal::Journal;
@@ -14,6 +15,8 @@ pub(crate) struct Life {
     incarnation: Incarnation,
     /// Up to this number, its events are those of the present life.
     last_common: u64,
+    /// When the journal was restored after it.
+    ended: OffsetDateTime,
 }
 
 /// All earlier lives, as the events [`Fact::JournalRestored`] tell. Restoring is done while no service runs, so they are
@@ -21,8 +24,9 @@ pub(crate) struct Life {
 pub(crate) async fn earlier(link: &Link, stream: &str) -> Result<Vec<Life>, Error> {
     let (mut lives, mut from) = (Vec::new(), 1);
     while let Some(recorded) = link.first_of(stream, &subject(Kind::JournalRestored), from).await? {
-        if let Ok(Event { fact: Fact::JournalRestored(restored), .. }) = recorded.decode() {
-            add(&mut lives, Life { incarnation: restored.old_incarnation, last_common: restored.last_common });
+        if let Ok(Event { fact: Fact::JournalRestored(restored), time, .. }) = recorded.decode() {
+            let (incarnation, last_common) = (restored.old_incarnation, restored.last_common);
+            add(&mut lives, Life { incarnation, last_common, ended: time });
         }
         from = recorded.n + 1;
     }
@@ -48,6 +52,12 @@ impl Journal {
         is_valid.then_some(Sequence { incarnation: own, ..sequence })
     }
 
+    /// When the journal was last restored, by the clock of who did that; `None` when it never was. Events from before then may
+    /// have been lost, and what only they named is nobody's garbage.
+    pub fn restored_at(&self) -> Option<OffsetDateTime> {
+        self.shared().earlier.iter().map(|life| life.ended).max()
+    }
+
     /// Tells the journal up to where somebody has folded. A sequence that no life of this journal has given out, or only
     /// one whose end was lost since, is a divergence.
     pub fn observe_sequence(&self, sequence: Sequence) {
@@ -67,7 +77,9 @@ mod tests {
 
     #[test]
     fn what_is_lost_of_a_later_life_is_lost_of_those_before() {
-        let life = |id: u32, last_common| Life { incarnation: format!("{id:032}").parse().unwrap(), last_common };
+        let ended = OffsetDateTime::UNIX_EPOCH;
+        let life =
+            |id: u32, last_common| Life { incarnation: format!("{id:032}").parse().unwrap(), last_common, ended };
         let mut lives = Vec::new();
         for next in [life(1, 10), life(2, 20), life(3, 15)] {
             add(&mut lives, next);

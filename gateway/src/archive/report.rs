@@ -103,6 +103,9 @@ fn restored_words(restored: &Restored, flags: &Restore) -> String {
     if let Some(file) = &restored.file {
         lines.push(format!("everything in it is in {} as well, until you delete that", file.display()));
     }
+    lines.push(
+        "objects whose events are lost are kept; once the services run, `highwater ops recover` shows them".to_owned(),
+    );
     lines.push(if restored.keeps_catalog {
         "next: start the services; the projector goes on with the catalog that is there".to_owned()
     } else {

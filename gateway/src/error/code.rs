@@ -130,6 +130,8 @@ codes! {
     NoNodeAvailable => "no_node_available", Unavailable;
     /// No node that holds the bytes could give them.
     NoCopyAvailable => "no_copy_available", Unavailable;
+    /// A node that must be asked does not answer.
+    NodeUnavailable => "node_unavailable", Unavailable;
     /// The journal cannot be reached.
     JournalUnavailable => "journal_unavailable", Unavailable;
     /// The journal could lose what is written to it.

@@ -14,18 +14,18 @@ mod repair;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::Duration;
 
 use proto::{BlobId, MarkerId, NodeId, Sequence};
 use tokio::sync::mpsc;
 
 use super::Files;
+use super::telling::telling;
 use crate::error::{Error, Result};
 
 use self::node::{Audit, Counters};
 
-/// How often progress is told.
-const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+pub(super) use self::judge::is_recoverable;
+pub(super) use self::look::PATIENCE;
 
 /// What is wrong with an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +46,8 @@ pub(crate) enum Difference {
     Foreign,
     /// The node holds it, and the catalog does not say so.
     Unreported,
+    /// No event names it; but events were lost since it was written.
+    Recoverable,
 }
 
 /// How to audit.
@@ -153,19 +155,8 @@ impl Files {
             Ok((node, marker_id)) => {
                 let audit = Audit::new(self, node, marker_id, plan, said, &counters);
                 // On the heap: all that an audit asks makes a deep future.
-                let mut working = Box::pin(audit.run(from));
-                let mut ticks = tokio::time::interval(PROGRESS_EVERY);
-                loop {
-                    tokio::select! {
-                        biased;
-                        outcome = &mut working => break outcome,
-                        _ = ticks.tick() => {
-                            // Progress that nobody takes now is not worth waiting for.
-                            let _ = said.try_send(Said::Progress(counters.node(name)));
-                        }
-                        () = said.closed() => break Err(Stop::Unheard),
-                    }
-                }
+                let progress = || Said::Progress(counters.node(name));
+                telling(Box::pin(audit.run(from)), said, progress).await.unwrap_or(Err(Stop::Unheard))
             }
         };
         let error = match outcome {
@@ -217,6 +208,7 @@ impl fmt::Display for Difference {
             Self::Orphan => "an orphan",
             Self::Foreign => "foreign",
             Self::Unreported => "unreported",
+            Self::Recoverable => "recoverable",
         })
     }
 }

@@ -133,12 +133,8 @@ impl Files {
     /// Whether the object of an upload is so old that it may have been condemned as an orphan: a blob's id has the time
     /// at which its upload began.
     fn is_old(&self, uploaded: &FileUploaded) -> bool {
-        let began = uploaded.blob_id.uuid().get_timestamp().map(|at| at.to_unix().0);
-        let now = self.inner().process.clock.now().unix_timestamp();
-        began.is_some_and(|began| {
-            let age = u64::try_from(now).unwrap_or_default().saturating_sub(began);
-            age > self.limits().erase_grace.as_secs() / 2
-        })
+        let now = self.inner().process.clock.now();
+        uploaded.blob_id.began_at().is_some_and(|began| now - began > self.limits().erase_grace / 2)
     }
 
     /// The catalog is past the sequence and has no receipt: it was folded from another journal. Or a switch to another

@@ -1,19 +1,14 @@
 //! Sending a file.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::Stream;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{mpsc, oneshot};
-use tonic::Status;
 
+use super::answer::{Messages, messages};
 use crate::error::{Code, Error, Result};
 use crate::files::{Files, Reading};
-
-/// The messages of a download.
-pub(crate) type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Chunks that wait until the connection has room: one is enough to overlap reading and sending.
 const CHUNKS_AHEAD: usize = 1;
@@ -52,64 +47,5 @@ async fn pump(mut reading: Reading, sender: mpsc::Sender<Bytes>, idle_timeout: D
                 return Err(Error::new(Code::DownloadIdle, problem));
             }
         }
-    }
-}
-
-/// The parts of an answer, and then the error if there was one: a download that was given up must not look like a shorter
-/// file.
-pub(crate) fn messages<P: Send, T>(
-    parts: mpsc::Receiver<P>,
-    ended: oneshot::Receiver<Result<()>>,
-    message_of: impl Fn(P) -> T + Clone + Send,
-) -> impl Stream<Item = Result<T, Status>> + Send {
-    futures::stream::try_unfold((parts, ended), move |(mut parts, ended)| {
-        let message_of = message_of.clone();
-        async move {
-            if let Some(part) = parts.recv().await {
-                return Ok(Some((message_of(part), (parts, ended))));
-            }
-            match ended.await {
-                Ok(Ok(())) => Ok(None),
-                Ok(Err(error)) => Err(error.into()),
-                Err(_) => Err(Error::internal("the task of the answer ended without saying how").into()),
-            }
-        }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use futures::TryStreamExt as _;
-
-    use super::*;
-
-    async fn received(ending: Option<Result<()>>) -> (usize, Option<tonic::Code>) {
-        let (sender, chunks) = mpsc::channel(2);
-        let (end, ended) = oneshot::channel();
-        for chunk in ["ab", "cd"] {
-            sender.send(Bytes::from(chunk)).await.unwrap();
-        }
-        drop(sender);
-        match ending {
-            Some(ending) => end.send(ending).unwrap(),
-            None => drop(end),
-        }
-        let mut messages = Box::pin(messages(chunks, ended, |chunk| chunk));
-        let mut count = 0;
-        loop {
-            match messages.try_next().await {
-                Ok(Some(_)) => count += 1,
-                Ok(None) => return (count, None),
-                Err(status) => return (count, Some(status.code())),
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_download_ends_well_only_if_it_was_read_to_its_end() {
-        assert_eq!(received(Some(Ok(()))).await, (2, None));
-        let idle = Error::new(Code::DownloadIdle, "no");
-        assert_eq!(received(Some(Err(idle))).await, (2, Some(tonic::Code::DeadlineExceeded)));
-        assert_eq!(received(None).await, (2, Some(tonic::Code::Internal)));
     }
 }

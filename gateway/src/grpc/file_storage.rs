@@ -7,8 +7,8 @@ use time::format_description::well_known::Rfc3339;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::download;
 use super::messages::Messages;
+use super::{answer, download};
 use crate::error::{Code, Error, Result};
 use crate::files::request::{self, Author, NewFile, Place, Range};
 use crate::files::{Decision, Files};
@@ -52,7 +52,7 @@ impl Service {
         }
     }
 
-    async fn open(&self, request: wire::FileDownloadRequest) -> Result<download::Messages<wire::FileResponse>> {
+    async fn open(&self, request: wire::FileDownloadRequest) -> Result<answer::Messages<wire::FileResponse>> {
         let reading = self.files.read(&place(&request.file_name)?, None, Range::WHOLE, None, None).await?;
         Ok(download::chunks(&self.files, reading, |chunk| wire::FileResponse { file_data: chunk }))
     }
@@ -113,7 +113,7 @@ fn name_in_metadata(metadata: &MetadataMap) -> Result<Option<String>> {
 
 #[tonic::async_trait]
 impl wire::file_storage_server::FileStorage for Service {
-    type DownloadFileStream = download::Messages<wire::FileResponse>;
+    type DownloadFileStream = answer::Messages<wire::FileResponse>;
 
     async fn upload_file(
         &self,

@@ -7,7 +7,7 @@ use proto::v1::upload_request::Payload;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::messages::Messages;
-use super::{convert, download, pages};
+use super::{answer, convert, download, pages};
 
 mod folders;
 mod spaces;
@@ -42,7 +42,7 @@ impl Service {
         Ok(v1::UploadResponse { receipt: Some(convert::receipt(uploaded.receipt)), instant: uploaded.instant })
     }
 
-    async fn open(&self, request: v1::DownloadRequest) -> Result<download::Messages<v1::DownloadResponse>> {
+    async fn open(&self, request: v1::DownloadRequest) -> Result<answer::Messages<v1::DownloadResponse>> {
         let place = request::place(&request.space, &request.path)?;
         let version_id = request::version_id(&request.version_id)?;
         let range = Range { offset: request.offset, limit: request.limit };
@@ -107,8 +107,8 @@ fn chunk_of(message: v1::UploadRequest) -> Result<Bytes> {
 
 #[tonic::async_trait]
 impl v1::files_server::Files for Service {
-    type DownloadStream = download::Messages<v1::DownloadResponse>;
-    type WatchStream = download::Messages<v1::WatchResponse>;
+    type DownloadStream = answer::Messages<v1::DownloadResponse>;
+    type WatchStream = answer::Messages<v1::WatchResponse>;
 
     async fn upload(
         &self,

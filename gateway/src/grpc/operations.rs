@@ -3,13 +3,14 @@
 mod audit;
 mod ops;
 mod placement;
+mod recover;
 
 use std::time::Duration;
 
 use proto::v1;
 use tonic::{Request, Response, Status};
 
-use super::{convert, download, pages};
+use super::{answer, convert, pages};
 use crate::error::Result;
 use crate::files::Files;
 use crate::files::request;
@@ -75,7 +76,13 @@ impl v1::operations_server::Operations for Service {
         Ok(Response::new(self.explain_one(request.into_inner()).await?))
     }
 
-    type AuditStream = download::Messages<v1::AuditResponse>;
+    type RecoverStream = answer::Messages<v1::RecoverResponse>;
+
+    async fn recover(&self, request: Request<v1::RecoverRequest>) -> Result<Response<Self::RecoverStream>, Status> {
+        Ok(Response::new(recover::messages(&self.files, &request.into_inner())?))
+    }
+
+    type AuditStream = answer::Messages<v1::AuditResponse>;
 
     async fn audit(&self, request: Request<v1::AuditRequest>) -> Result<Response<Self::AuditStream>, Status> {
         Ok(Response::new(audit::messages(&self.files, request.into_inner())?))

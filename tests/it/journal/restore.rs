@@ -16,7 +16,7 @@ use super::{refuses, said};
 use crate::s3;
 
 /// In the order in which they are stopped.
-const SERVICES: [&str; 3] = ["gateway", "replicator-1", "projector"];
+pub(super) const SERVICES: [&str; 3] = ["gateway", "replicator-1", "projector"];
 
 /// What was acknowledged.
 #[derive(Default)]
@@ -79,14 +79,14 @@ impl Acknowledged {
     }
 }
 
-async fn stop(cluster: &Cluster, names: &[&str]) -> anyhow::Result<()> {
+pub(super) async fn stop(cluster: &Cluster, names: &[&str]) -> anyhow::Result<()> {
     for name in names {
         cluster.stack.stop(name).await?;
     }
     Ok(())
 }
 
-async fn start(cluster: &Cluster, names: &[&str]) -> anyhow::Result<()> {
+pub(super) async fn start(cluster: &Cluster, names: &[&str]) -> anyhow::Result<()> {
     for name in names.iter().rev() {
         cluster.stack.start(name).await?;
     }
@@ -94,7 +94,7 @@ async fn start(cluster: &Cluster, names: &[&str]) -> anyhow::Result<()> {
 }
 
 /// What `gateway journal restore` says.
-async fn restore(cluster: &Cluster, folder: &Path, flags: &[&str]) -> anyhow::Result<Value> {
+pub(super) async fn restore(cluster: &Cluster, folder: &Path, flags: &[&str]) -> anyhow::Result<Value> {
     let file = folder.join("journal.jsonl");
     let file = file.to_str().context("a path that is no text")?;
     let args = ["journal", "restore", "--json", "--file", file];
@@ -103,7 +103,7 @@ async fn restore(cluster: &Cluster, folder: &Path, flags: &[&str]) -> anyhow::Re
     serde_json::from_slice(&output.stdout).with_context(|| said(&output))
 }
 
-async fn rebuild(cluster: &Cluster) -> anyhow::Result<()> {
+pub(super) async fn rebuild(cluster: &Cluster) -> anyhow::Result<()> {
     let output = cluster.projector(&["rebuild", "--switch"]).await?;
     ensure!(output.status.success(), "{}", said(&output));
     Ok(())

@@ -119,3 +119,9 @@ fn audits() {
     let found: String = samples::findings().iter().map(finding).collect();
     insta::assert_snapshot!(found + &audited(&samples::audited()));
 }
+
+#[test]
+fn recovers() {
+    let blobs: String = samples::recovered().iter().map(recovered).collect();
+    insta::assert_snapshot!(blobs + &recovery(&samples::recovery()));
+}

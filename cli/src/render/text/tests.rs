@@ -150,6 +150,12 @@ fn audits() {
 }
 
 #[test]
+fn recovers() {
+    let blobs: String = samples::recovered().iter().map(recovered).collect();
+    insta::assert_snapshot!(blobs + &recovery(&samples::recovery()));
+}
+
+#[test]
 fn placements() {
     let untouched = v1::Placement { copies: 0, sequence: String::new(), ..samples::placement() };
     insta::assert_snapshot!(placement(&samples::placement()) + "\n" + &placement(&untouched));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use catalog::{Audited, BlobState, ReplicaState};
-use proto::Sha256Digest;
+use proto::{BlobId, Sha256Digest};
 use time::OffsetDateTime;
 
 use super::Difference;
@@ -34,6 +34,8 @@ pub(super) struct Ages {
     pub(super) now: OffsetDateTime,
     pub(super) orphan_grace: Duration,
     pub(super) settle: Duration,
+    /// When the journal was last restored.
+    pub(super) restored_at: Option<OffsetDateTime>,
 }
 
 /// The length of the object with the slice digests.
@@ -48,13 +50,10 @@ pub(super) fn is_stored(row: &Audited) -> bool {
     is_kept && matches!(row.replica, Some((ReplicaState::Stored, _)))
 }
 
-/// What is wrong, if anything is.
-pub(super) fn judge(seen: &Seen, row: Option<&Audited>, ages: &Ages) -> Option<(Difference, String)> {
+/// What is wrong with a blob, if anything is.
+pub(super) fn judge(blob_id: BlobId, seen: &Seen, row: Option<&Audited>, ages: &Ages) -> Option<(Difference, String)> {
     let is_there = seen.object.is_some() || seen.parts.is_some();
-    let Some(row) = row else {
-        let detail = || "no event names it".to_owned();
-        return (is_there && seen.is_older(ages.now, ages.orphan_grace)).then(|| (Difference::Orphan, detail()));
-    };
+    let Some(row) = row else { return if is_there { unnamed(blob_id, seen, ages) } else { None } };
     let replica = row.replica.map(|(state, _)| state);
     match (row.state, replica) {
         (BlobState::Erased, _) | (_, Some(ReplicaState::Erased)) => {
@@ -70,6 +69,24 @@ pub(super) fn judge(seen: &Seen, row: Option<&Audited>, ages: &Ages) -> Option<(
             (is_whole && seen.is_older(ages.now, ages.settle)).then(|| (Difference::Unreported, detail()))
         }
     }
+}
+
+/// What no event names is garbage, unless the journal has lost events since it was begun: then it may be all that is left of
+/// an acknowledged file.
+fn unnamed(blob_id: BlobId, seen: &Seen, ages: &Ages) -> Option<(Difference, String)> {
+    if seen.object.is_some() && is_recoverable(blob_id, ages.restored_at) {
+        let detail = "no event names it, or none any more since the journal was restored: `highwater ops recover` makes a \
+                      file of it";
+        return Some((Difference::Recoverable, detail.to_owned()));
+    }
+    let detail = || "no event names it".to_owned();
+    seen.is_older(ages.now, ages.orphan_grace).then(|| (Difference::Orphan, detail()))
+}
+
+/// Whether the event of a blob's upload may have been lost when the journal was restored. An id without a time may be of any
+/// time.
+pub(in crate::files) fn is_recoverable(blob_id: BlobId, restored_at: Option<OffsetDateTime>) -> bool {
+    restored_at.is_some_and(|restored| blob_id.began_at().is_none_or(|began| began <= restored))
 }
 
 /// As it should be, or not.

@@ -14,7 +14,7 @@ use super::judge::{Object, Seen, is_stored, parts_bytes};
 use super::pace::Pace;
 
 /// How a node that fails is asked again, before its audit ends.
-const RETRY: Policy =
+pub(in crate::files) const PATIENCE: Policy =
     Policy::new(Duration::from_millis(100), Duration::from_secs(2)).with_max_elapsed(Duration::from_secs(15));
 /// How it is asked before it is known whether it fails at one object only.
 const ONCE: Policy =
@@ -87,7 +87,7 @@ impl Look<'_> {
                 return Ok(Err(failure));
             }
         }
-        Box::pin(ask(RETRY)).await.map(Ok)
+        Box::pin(ask(PATIENCE)).await.map(Ok)
     }
 
     /// The length and digest of an object; none when there is none.
@@ -123,7 +123,7 @@ impl Look<'_> {
     where
         F: Future<Output = Result<T, blobs::Error>>,
     {
-        self.patiently(&RETRY, ask).await
+        self.patiently(&PATIENCE, ask).await
     }
 
     async fn patiently<T, F>(&self, patience: &Policy, ask: impl FnMut() -> F) -> Result<T, Stop>

@@ -157,7 +157,7 @@ impl<'a> Audit<'a> {
             if let (true, Some(row)) = (is_deep, row) {
                 look.read(&mut seen, row).await?;
             }
-            let is_wrong = judge(&seen, row, ages).is_some();
+            let is_wrong = judge(found.blob_id, &seen, row, ages).is_some();
             let suspect = || Suspect { blob_id: found.blob_id, modified: seen.modified, before: row.cloned() };
             Ok::<_, Stop>(is_wrong.then(suspect))
         });
@@ -210,7 +210,7 @@ impl<'a> Audit<'a> {
         let mut findings = Vec::new();
         for (suspect, seen) in looks {
             let row = rows.get(&suspect.blob_id);
-            let Some((difference, detail)) = judge(&seen, row, &ages) else { continue };
+            let Some((difference, detail)) = judge(suspect.blob_id, &seen, row, &ages) else { continue };
             if unfinished.contains(&suspect.blob_id) {
                 continue;
             }
@@ -291,7 +291,8 @@ impl<'a> Audit<'a> {
     fn ages(&self) -> Ages {
         let limits = self.files.limits();
         let now = self.files.inner().process.clock.now();
-        Ages { now, orphan_grace: limits.orphan_grace, settle: limits.audit_settle }
+        let restored_at = self.files.opened().and_then(|opened| opened.journal.restored_at());
+        Ages { now, orphan_grace: limits.orphan_grace, settle: limits.audit_settle, restored_at }
     }
 }
 

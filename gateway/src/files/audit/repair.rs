@@ -32,7 +32,7 @@ impl Audit<'_> {
                 }
                 Difference::Resurrected => self.erase_again(&blobs, &mut repairs).await?,
                 Difference::Orphan => self.condemn(&blobs, &mut repairs).await?,
-                Difference::Foreign | Difference::Unreported => {}
+                Difference::Foreign | Difference::Unreported | Difference::Recoverable => {}
             }
         }
         for finding in findings.iter_mut() {

@@ -1,19 +1,16 @@
 //! The calls about what happened: following it, and undoing it.
 
 use proto::{Incarnation, Sequence, v1};
-use tokio::sync::{mpsc, oneshot};
 
 use super::Service;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files::request;
 use crate::files::{Told, Undo, Watched};
-use crate::grpc::{convert, download};
-
-/// Changes that wait until the connection has room.
-const CHANGES_AHEAD: usize = 64;
+use crate::grpc::answer::{Messages, told};
+use crate::grpc::convert;
 
 impl Service {
-    pub(super) async fn watch(&self, asked: v1::WatchRequest) -> Result<download::Messages<v1::WatchResponse>> {
+    pub(super) async fn watch(&self, asked: v1::WatchRequest) -> Result<Messages<v1::WatchResponse>> {
         let space = match asked.space_id.as_str() {
             "" => Watched::Name(request::space(&asked.space)?),
             id => Watched::Id(request::space_id(id)?),
@@ -21,20 +18,8 @@ impl Service {
         let from = request::min_sequence(&asked.from_sequence)?;
         let following = self.files.follow(space, from, asked.once).await?;
         let incarnation = self.files.incarnation()?;
-        let (sender, receiver) = mpsc::channel(CHANGES_AHEAD);
-        let (ending, ended) = oneshot::channel();
-        let shutdown = self.files.shutdown();
-        self.files.spawn("gateway.follow", async move {
-            let outcome = tokio::select! {
-                outcome = following.run(&sender) => outcome,
-                () = shutdown.soft_cancelled() => Err(Error::stopping()),
-            };
-            if let Err(Err(unheard)) = ending.send(outcome) {
-                unheard.log();
-            }
-        });
-        let messages = download::messages(receiver, ended, move |told| message(told, incarnation));
-        Ok(Box::pin(messages))
+        let work = |sender| async move { following.run(&sender).await };
+        Ok(told(&self.files, "gateway.follow", work, move |told| message(told, incarnation)))
     }
 
     pub(super) async fn undo(&self, asked: v1::UndoRequest) -> Result<v1::UndoResponse> {

@@ -1,17 +1,13 @@
 //! The audit as a stream of messages.
 
 use proto::v1;
-use tokio::sync::{mpsc, oneshot};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files::{AuditedNode, Difference, Files, Finding, Plan, Said};
-use crate::grpc::download;
-
-/// Messages that wait until the connection has room.
-const MESSAGES_AHEAD: usize = 64;
+use crate::grpc::answer::{Messages, told};
 
 /// Audits, and tells of it until it is done or the client is gone.
-pub(super) fn messages(files: &Files, asked: v1::AuditRequest) -> Result<download::Messages<v1::AuditResponse>> {
+pub(super) fn messages(files: &Files, asked: v1::AuditRequest) -> Result<Messages<v1::AuditResponse>> {
     // Before the journal is known there is nothing to compare: said at once, not in the stream.
     files.incarnation()?;
     let plan = Plan {
@@ -20,20 +16,9 @@ pub(super) fn messages(files: &Files, asked: v1::AuditRequest) -> Result<downloa
         bytes_per_second: None,
         held_blobs: files.limits().audit_held_blobs,
     };
-    let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
-    let (ending, ended) = oneshot::channel();
-    let (files, shutdown) = (files.clone(), files.shutdown());
-    files.clone().spawn("gateway.audit", async move {
-        let outcome = tokio::select! {
-            outcome = files.audit(&asked.nodes, plan, &sender) => outcome,
-            () = shutdown.soft_cancelled() => Err(Error::stopping()),
-        };
-        drop(sender);
-        if let Err(Err(unheard)) = ending.send(outcome) {
-            unheard.log();
-        }
-    });
-    Ok(Box::pin(download::messages(receiver, ended, message)))
+    let auditing = files.clone();
+    let work = |sender| async move { auditing.audit(&asked.nodes, plan, &sender).await };
+    Ok(told(files, "gateway.audit", work, message))
 }
 
 fn message(said: Said) -> v1::AuditResponse {
@@ -85,5 +70,6 @@ const fn kind(difference: Difference) -> v1::AuditKind {
         Difference::Orphan => v1::AuditKind::Orphan,
         Difference::Foreign => v1::AuditKind::Foreign,
         Difference::Unreported => v1::AuditKind::Unreported,
+        Difference::Recoverable => v1::AuditKind::Recoverable,
     }
 }

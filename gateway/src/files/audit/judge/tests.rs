@@ -1,12 +1,11 @@
-use proto::BlobId;
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use super::*;
 
 const NOW: OffsetDateTime = time::macros::datetime!(2026-11-23 12:00 UTC);
 
 fn ages() -> Ages {
-    Ages { now: NOW, orphan_grace: Duration::from_hours(48), settle: Duration::from_mins(10) }
+    Ages { now: NOW, orphan_grace: Duration::from_hours(48), settle: Duration::from_mins(10), restored_at: None }
 }
 
 fn row(state: BlobState, replica: Option<ReplicaState>) -> Audited {
@@ -26,7 +25,7 @@ fn seen(size_bytes: u64, minutes: u64) -> Seen {
 }
 
 fn found(seen: &Seen, row: Option<&Audited>) -> Option<Difference> {
-    judge(seen, row, &ages()).map(|(difference, detail)| {
+    judge(BlobId::new(Uuid::nil()), seen, row, &ages()).map(|(difference, detail)| {
         assert!(!detail.is_empty() && !detail.ends_with('.'), "{detail}");
         difference
     })
@@ -75,6 +74,25 @@ fn what_no_event_names_is_an_orphan_once_it_is_old() {
     let only_parts = Seen { object: None, parts: ageless.object, ..seen(0, 49 * hour) };
     assert_eq!(found(&only_parts, None), Some(Difference::Orphan));
     assert_eq!(found(&Seen::default(), None), None);
+}
+
+#[test]
+fn what_may_have_been_named_by_a_lost_event_is_no_orphan() {
+    let restored = NOW - Duration::from_hours(100);
+    let ages = Ages { restored_at: Some(restored), ..ages() };
+    let begun = |at: OffsetDateTime| {
+        let seconds = at.unix_timestamp().try_into().unwrap();
+        BlobId::new(Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, 0)))
+    };
+    let found = |blob_id, seen: &Seen| judge(blob_id, seen, None, &ages).map(|(difference, _)| difference);
+    let (old, hour) = (seen(5, 49 * 60), Duration::from_hours(1));
+    assert_eq!(found(begun(restored - hour), &old), Some(Difference::Recoverable));
+    assert_eq!(found(begun(restored - hour), &seen(5, 0)), Some(Difference::Recoverable));
+    assert_eq!(found(begun(restored + hour), &old), Some(Difference::Orphan));
+    assert_eq!(found(begun(restored + hour), &seen(5, 0)), None);
+    assert_eq!(found(BlobId::new(Uuid::nil()), &old), Some(Difference::Recoverable));
+    let only_parts = Seen { object: None, parts: old.object, ..old };
+    assert_eq!(found(begun(restored - hour), &only_parts), Some(Difference::Orphan), "there is nothing to recover");
 }
 
 #[test]
