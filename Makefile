@@ -16,6 +16,9 @@ WITH_SERVERS = PATH="$$("$(BIN)/compose" path):$$PATH"
 DENY_VERSION = 0.20.2
 # Docker Compose is built for one check only: people may do without it, and CI not.
 FOR_TESTS = $${CI:+--also docker-compose}
+# Half as many more tests at once as there are processors, since many of them wait for what is timed: with two of two the
+# processors were idle for a quarter of the time. RUST_TEST_THREADS says another number.
+AT_ONCE = RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2))}
 # What depends on the S3 nodes: their tests, what is interrupted in the middle of a transfer, uploads in parts.
 ON_NODES = nodes:: replication:: journal::archive files::resume:: shutdown::the_gateway shutdown::a_second_signal \
   shutdown::a_replicator on_minio
@@ -47,11 +50,11 @@ up: build
 
 test: build-tests
 	NODES=embedded "$(BIN)/compose" install $(FOR_TESTS)
-	$(WITH_SERVERS) NODES=embedded $(CARGO) test --workspace --no-fail-fast -- --skip on_minio
+	$(WITH_SERVERS) $(AT_ONCE) NODES=embedded $(CARGO) test --workspace --no-fail-fast -- --skip on_minio
 
 test-nodes: build-tests
 	NODES=minio "$(BIN)/compose" install
-	$(WITH_SERVERS) NODES=minio $(CARGO) test --workspace --no-fail-fast --test it --test memory -- $(ON_NODES)
+	$(WITH_SERVERS) $(AT_ONCE) NODES=minio $(CARGO) test --workspace --no-fail-fast --test it --test memory -- $(ON_NODES)
 
 lint: build
 	$(CARGO) fmt --all --check

@@ -7,6 +7,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tests::{Cluster, Content, eventually, run};
 
+mod disk;
 mod projectors;
 mod rebuild;
 mod slice;

@@ -95,10 +95,13 @@ fn the_gateway_finishes_the_uploads_in_flight_and_takes_no_new_ones() {
                 Err(_) => Ok(()),
             })
             .await;
-            eventually("connections from before take no new calls", async || {
-                match timeout(Duration::from_secs(5), before.put("late", Content::new(4, 5000))).await {
+            let mut attempts = 0;
+            let refused = eventually("connections from before take no new calls", async || {
+                attempts += 1;
+                let late = format!("late {attempts}");
+                match timeout(Duration::from_secs(5), before.put(&late, Content::new(4, 5000))).await {
                     Ok(Ok(receipt)) => anyhow::bail!("it was taken: {receipt:?}"),
-                    Ok(Err(_)) => Ok(()),
+                    Ok(Err(_)) => Ok(late),
                     Err(_) => anyhow::bail!("no answer"),
                 }
             })
@@ -110,7 +113,7 @@ fn the_gateway_finishes_the_uploads_in_flight_and_takes_no_new_ones() {
             for (receipt, content) in receipts.iter().zip([Content::new(2, 2 * CHUNK), Content::new(3, 40 * MIB)]) {
                 assert!(client.get(&receipt.path).await? == content.bytes(), "{}", receipt.path);
             }
-            assert!(client.get("late").await.is_err(), "it was refused");
+            assert!(client.get(&refused).await.is_err(), "it was refused");
             assert_eq!(s3::unfinished(cluster).await?, Vec::<String>::new());
             cluster.verify().await
         },
