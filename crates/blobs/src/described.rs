@@ -2,10 +2,11 @@
 
 use proto::{BlobId, SliceDigests};
 
+use crate::blob::MAX_PARTS;
 use crate::commit::{put_parts, written};
 use crate::hash::Hasher;
 use crate::node::found;
-use crate::verify::{Unfit, fetch_parts};
+use crate::verify::{Unfit, digest_bytes, fetch_parts};
 use crate::{BlobRef, Error, Node, ObjectMeta, Written};
 
 /// What a node has under a blob's key, described as an upload of the same bytes would have been.
@@ -18,7 +19,8 @@ pub struct Described {
 
 impl Node {
     /// Reads all that the node has under the key of `blob`, telling `passed` how many bytes come; `None` when there is
-    /// nothing. Nobody can say whether these bytes are the right ones.
+    /// nothing. [`Error::Unreadable`] when they are not those of which the digests lie beside it; where there are none, nobody
+    /// can say whether these bytes are the right ones.
     pub async fn describe(&self, blob: BlobId, passed: impl Fn(u64)) -> Result<Option<Described>, Error> {
         let marker_id = self.admit().await?;
         let Some(mut body) = found(self.get_range(&blob.key(), None).await)? else { return Ok(None) };
@@ -28,6 +30,14 @@ impl Node {
             hasher.update(piece).await;
         }
         let digests = hasher.finish().await;
+        if let Some(slices) = &digests.slices {
+            let list = self.get(&blob.parts_key(), MAX_PARTS * digest_bytes()).await?;
+            let told = list.and_then(|list| SliceDigests::from_bytes(&list).ok());
+            if told.is_some_and(|told| told != *slices) {
+                let reason = format!("what node {} has is not what the digests of its slices say", self.id());
+                return Err(Error::Unreadable { blob, reason });
+            }
+        }
         Ok(Some(Described { written: written(self, marker_id, &digests), slices: digests.slices }))
     }
 
@@ -38,9 +48,8 @@ impl Node {
         match fetch_parts(self, &reference).await {
             Ok(_) => Ok(()),
             Err(Unfit::Down(error)) => Err(error),
-            Err(Unfit::Missing | Unfit::Wrong(_) | Unfit::Refused(_)) => {
-                put_parts(self, &reference, meta, slices).await
-            }
+            Err(Unfit::Refused(reason)) => Err(Error::Unreadable { blob, reason }),
+            Err(Unfit::Missing | Unfit::Wrong(_)) => put_parts(self, &reference, meta, slices).await,
         }
     }
 }

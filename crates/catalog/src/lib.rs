@@ -47,6 +47,7 @@ pub use snapshot::{Digest, Snapshot};
 pub use watch::Checkpoints;
 pub use writer::{Loader, Saved, Writer};
 
+pub use fold::RECOVERED_SPACE;
 pub use fold::rows::{
     BlobRow, BlobState, FileRow, FolderRow, NodeRow, Outcome, PlacementRow, ReceiptRow, ReplicaState, SpaceRow,
     VersionKind, VersionRow,

@@ -9,6 +9,7 @@ mod one;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use blobs::Node;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -27,6 +28,11 @@ use self::held::{Held, Listings, look};
 
 /// Blobs that are looked up together.
 const PAGE: usize = 1000;
+
+/// Why nothing is done with a blob that an event names.
+const KNOWN: &str = "blob_known";
+/// Why nothing is done with a blob of an upload that can be resumed.
+const UNFINISHED: &str = "upload_unfinished";
 
 /// What shall be recovered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +90,8 @@ pub(crate) struct Counts {
     pub(crate) erased: u64,
     /// Blobs with which nothing was done.
     pub(crate) refused: u64,
+    /// Blobs whose event may still come.
+    pub(crate) left_out: u64,
 }
 
 /// What is told while it goes on.
@@ -116,6 +124,7 @@ struct Counters {
     recovered: AtomicU64,
     erased: AtomicU64,
     refused: AtomicU64,
+    left_out: AtomicU64,
 }
 
 impl Files {
@@ -162,6 +171,7 @@ impl Files {
 
 impl Recovering<'_> {
     async fn run(&self) -> Result<()> {
+        self.check_markers().await?;
         if !self.asked.blob_ids.is_empty() {
             for blob_ids in self.asked.blob_ids.chunks(PAGE) {
                 let held = stream::iter(blob_ids.to_vec()).map(|blob_id| look(self, blob_id));
@@ -182,7 +192,10 @@ impl Recovering<'_> {
                 return Ok(());
             }
             let (known, now) = (self.known(page.iter().map(|held| held.blob_id)).await?, self.files.clock().now());
-            page.retain(|held| !known.contains(&held.blob_id) && !self.is_young(held, now));
+            page.retain(|held| !known.contains(&held.blob_id));
+            let unknown = page.len();
+            page.retain(|held| !self.is_young(held, now));
+            self.counters.left_out.fetch_add((unknown - page.len()) as u64, Ordering::Relaxed);
             if !page.is_empty() {
                 self.decide(page).await?;
             }
@@ -191,6 +204,8 @@ impl Recovering<'_> {
 
     /// Says what there is to say of each of these blobs, and does what shall be done.
     async fn decide(&self, page: Vec<Held>) -> Result<()> {
+        // An empty disk in the place of a full one would say that nothing was there, and nothing erased.
+        self.check_markers().await?;
         // Their objects were seen before the catalog is asked: what names one of them by now is in the journal.
         self.files.reach_head().await?;
         let known = self.known(page.iter().map(|held| held.blob_id)).await?;
@@ -200,7 +215,12 @@ impl Recovering<'_> {
         let all = stream::iter(page).map(|held| async move {
             let recovered = match self.objection(&held, known, unfinished) {
                 // Of those that were not asked for, only what can be recovered is of interest.
-                Some(_) if !is_named => return Ok(()),
+                Some((reason, _)) if !is_named => {
+                    let is_left_out = u64::from(reason == UNFINISHED);
+                    self.counters.left_out.fetch_add(is_left_out, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Some((KNOWN, detail)) => self.known_one(&held, detail).await?,
                 Some((reason, detail)) => held.refused(reason, detail),
                 None => self.one(&held).await?,
             };
@@ -217,23 +237,43 @@ impl Recovering<'_> {
         unfinished: &HashSet<BlobId>,
     ) -> Option<(&'static str, String)> {
         if known.contains(&held.blob_id) {
-            return Some(("blob_known", "an event names it: `highwater explain` says what became of it".to_owned()));
+            return Some((KNOWN, "an event names it: `highwater explain` says what became of it".to_owned()));
         }
         if held.copies.is_empty() {
             return Some(("blob_not_found", "no node that was looked at has it".to_owned()));
         }
         if unfinished.contains(&held.blob_id) {
-            return Some(("upload_unfinished", "its upload can still be resumed".to_owned()));
+            return Some((UNFINISHED, "its upload can still be resumed".to_owned()));
         }
-        let grace = runtime::config::duration::format(self.files.limits().orphan_grace);
+        let age = runtime::config::duration::format(self.wanted_age(held.blob_id));
         self.is_young(held, self.files.clock().now())
-            .then(|| ("blob_young", format!("it is younger than {grace}, and its event may still come")))
+            .then(|| ("blob_young", format!("it is younger than {age}, and its event may still come")))
     }
 
     /// Whether the event of the blob may still come, as far as its age says.
     fn is_young(&self, held: &Held, now: OffsetDateTime) -> bool {
-        let is_old = held.modified.is_some_and(|at| at + self.files.limits().orphan_grace < now);
-        !is_old && !is_recoverable(held.blob_id, self.restored_at)
+        held.modified.is_none_or(|at| at + self.wanted_age(held.blob_id) >= now)
+    }
+
+    /// How old the objects of a blob must be. Clocks differ, so one from before a restoring must have some age, too: an upload
+    /// that fails deletes its object.
+    fn wanted_age(&self, blob_id: BlobId) -> Duration {
+        let limits = self.files.limits();
+        if is_recoverable(blob_id, self.restored_at) { limits.audit_settle } else { limits.orphan_grace }
+    }
+
+    /// Every node that is looked at must be on the disk that it joined with.
+    async fn check_markers(&self) -> Result<()> {
+        for (node, marker_id) in &self.nodes {
+            let marker =
+                self.patiently(async || node.read_marker().await).await.map_err(|error| unavailable(&error))?;
+            if marker.is_none_or(|marker| marker.marker_id != *marker_id) {
+                let problem =
+                    format!("node {} has another marker than the one that it joined with, or none", node.id());
+                return Err(Error::new(Code::NodeUnavailable, problem));
+            }
+        }
+        Ok(())
     }
 
     async fn known(&self, blob_ids: impl Iterator<Item = BlobId>) -> Result<HashSet<BlobId>> {
@@ -277,6 +317,7 @@ impl Counters {
             recovered: of(&self.recovered),
             erased: of(&self.erased),
             refused: of(&self.refused),
+            left_out: of(&self.left_out),
         }
     }
 }

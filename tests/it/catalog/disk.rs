@@ -86,7 +86,10 @@ fn a_full_disk_holds_projector_and_rebuild_up_and_loses_nothing() {
             let mut client = cluster.client().await?;
             client.put("before", Content::new(1, 100)).await?;
             let Some(disk) = SmallDisk::with_catalog(cluster).await? else {
-                skipped_in_ci_too("a_full_disk_holds_projector_and_rebuild_up_and_loses_nothing", "only root has disks");
+                skipped_in_ci_too(
+                    "a_full_disk_holds_projector_and_rebuild_up_and_loses_nothing",
+                    "only root has disks",
+                );
                 return Ok(());
             };
             disk.fill()?;

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, ensure};
 use proto::v1::{self, AuditKind, UploadMetadata};
 use proto::{BlobId, SLICE_BYTES};
-use runtime::clock::Ids;
+use runtime::clock::{Clock, Ids};
 use serde_json::Value;
 use tests::{Client, Cluster, Content, chunks, eventually, metadata, run};
+use uuid::{NoContext, Timestamp, Uuid};
 
 use super::archive::{NODES, archived, archiving};
 use super::restore::{SERVICES, rebuild, restore, start, stop};
@@ -150,6 +151,48 @@ async fn is_offered(cluster: &Cluster, lost: &Lost) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What had been erased is, and all else is as the journal says.
+async fn nothing_is_left(cluster: &Cluster, lost: &Lost) -> anyhow::Result<()> {
+    eventually("what had been erased is gone", async || {
+        let keys = s3::keys(cluster, "node-a", "").await?;
+        ensure!(!keys.contains(&lost.erased.key()) && keys.contains(&lost.erased.erased_key()), "{keys:?}");
+        anyhow::Ok(())
+    })
+    .await;
+    let (code, left, _) = recover(cluster, &[]).await?;
+    assert_eq!((code, left.len()), (0, 0), "{left:?}");
+    let told = cluster.highwater(&["ops", "audit", "--deep"]).await?;
+    assert_eq!(told.status.code(), Some(0), "{told:?}");
+    cluster.verify().await
+}
+
+/// One that was erased is erased again, whichever node knows it.
+async fn is_erased_again(cluster: &Cluster, erased: BlobId) -> anyhow::Result<()> {
+    let (code, told, _) = recover(cluster, &[&erased.to_string(), "--node", "node-a"]).await?;
+    assert_eq!((code, states(&told)), (0, expected([(erased, "erased", None)])), "{told:?}");
+    Ok(())
+}
+
+/// Bytes that are not those of which the digests lie beside them are not made a file of.
+async fn is_refused_when_it_is_wrong(cluster: &Cluster, large: BlobId) -> anyhow::Result<()> {
+    let mut wrong = LARGE.bytes().to_vec();
+    wrong[5] ^= 1;
+    put(cluster, "node-c", &large.key(), wrong).await?;
+    for args in [vec![], vec!["--node", "node-c"]] {
+        let (code, told, _) = recover(cluster, &[&[large.to_string().as_str()], &args[..]].concat()).await?;
+        let expected = expected([(large, "refused", Some("copy_unreadable"))]);
+        assert_eq!((code, states(&told)), (1, expected), "{told:?}");
+    }
+    put(cluster, "node-c", &large.key(), LARGE.bytes().to_vec()).await
+}
+
+/// A blob whose upload began long after the journal was restored.
+fn young() -> anyhow::Result<BlobId> {
+    let now: u64 = Clock::system().now().unix_timestamp().try_into()?;
+    let later = Timestamp::from_unix(NoContext, now + 10_000, 0);
+    Ok(BlobId::new(Uuid::new_v7(later)))
+}
+
 /// Everything is there, with the bytes that it had, and on every node.
 async fn is_back(cluster: &Cluster, back: &[(BlobId, &Value, Content)]) -> anyhow::Result<()> {
     cluster.settle().await;
@@ -168,11 +211,17 @@ async fn is_back(cluster: &Cluster, back: &[(BlobId, &Value, Content)]) -> anyho
 #[test]
 fn what_only_lost_events_named_is_kept_and_becomes_files_again() {
     run(
-        |b| archiving(b).replicators(1).env("gateway", "HIGHWATER_DUTIES__ERASE_INTERVAL", "50ms"),
+        |b| {
+            let b = archiving(b).replicators(1).env("gateway", "HIGHWATER_DUTIES__ERASE_INTERVAL", "50ms");
+            b.env("gateway", "HIGHWATER_LIMITS__AUDIT_SETTLE", "1ms")
+        },
         async |cluster| {
             let lost = lose(cluster).await?;
             is_not_erased(cluster, &lost).await?;
             is_offered(cluster, &lost).await?;
+
+            is_erased_again(cluster, lost.erased).await?;
+            is_refused_when_it_is_wrong(cluster, lost.large).await?;
 
             // Copies that are not the same; slices without their digests; a file in the way; a young object.
             put(cluster, "node-b", &lost.small.key(), vec![0; 999]).await?;
@@ -183,7 +232,7 @@ fn what_only_lost_events_named_is_kept_and_becomes_files_again() {
             let mut client = cluster.client().await?;
             let in_the_way = format!("recovered/{}", lost.small);
             client.put(&in_the_way, Content::new(8, 80)).await?;
-            let young = BlobId::new(Ids::system().v7());
+            let young = young()?;
             put(cluster, "node-c", &young.key(), vec![6; 60]).await?;
 
             let (code, all, summary) = recover(cluster, &["--all"]).await?;
@@ -192,10 +241,9 @@ fn what_only_lost_events_named_is_kept_and_becomes_files_again() {
                 (lost.large, "recovered", None),
                 (lost.team, "recovered", None),
                 (lost.late, "recovered", None),
-                (lost.erased, "erased", None),
             ]);
             assert_eq!((code, states(&all)), (1, expected_of_all), "{all:?}");
-            assert_eq!((&summary["recovered"], &summary["erased"]), (&3.into(), &1.into()), "{summary}");
+            assert_eq!((&summary["recovered"], &summary["left_out"]), (&3.into(), &1.into()), "{summary}");
             let (unknown, kept) = (BlobId::new(Ids::system().v7()), client.file("kept").await?);
             let kept: BlobId = kept.version.context("no version")?.blob_id.parse()?;
             let blobs = [lost.small, lost.large, kept, unknown, young].map(|blob| blob.to_string());
@@ -204,7 +252,7 @@ fn what_only_lost_events_named_is_kept_and_becomes_files_again() {
             let (code, named, _) = recover(cluster, &args).await?;
             let expected_of_named = expected([
                 (lost.small, "recovered", None),
-                (lost.large, "refused", Some("blob_known")),
+                (lost.large, "recovered", None),
                 (kept, "refused", Some("blob_known")),
                 (unknown, "refused", Some("blob_not_found")),
                 (young, "refused", Some("blob_young")),
@@ -213,6 +261,12 @@ fn what_only_lost_events_named_is_kept_and_becomes_files_again() {
 
             let told = |of: &BTreeMap<String, Value>, blob: BlobId| of[&blob.to_string()].clone();
             let [small, large] = [told(&named, lost.small), told(&all, lost.large)];
+            let again = told(&named, lost.large);
+            assert_eq!(
+                (&again["path"], &again["sequence"]),
+                (&large["path"], &large["sequence"]),
+                "there is one event"
+            );
             let [team, late] = [lost.team, lost.late].map(|blob| told(&all, blob));
             assert_eq!(client.get(&in_the_way).await?, Content::new(8, 80).bytes(), "it is not written over");
             assert_ne!(small["path"], in_the_way);
@@ -226,17 +280,7 @@ fn what_only_lost_events_named_is_kept_and_becomes_files_again() {
                 (lost.late, &late, LATE),
             ];
             is_back(cluster, &back).await?;
-            eventually("what had been erased is gone", async || {
-                let keys = s3::keys(cluster, "node-a", "").await?;
-                ensure!(!keys.contains(&lost.erased.key()) && keys.contains(&lost.erased.erased_key()), "{keys:?}");
-                anyhow::Ok(())
-            })
-            .await;
-            let (code, left, _) = recover(cluster, &[]).await?;
-            assert_eq!((code, left.len()), (0, 0), "{left:?}");
-            let told = cluster.highwater(&["ops", "audit", "--deep"]).await?;
-            assert_eq!(told.status.code(), Some(0), "{told:?}");
-            cluster.verify().await
+            nothing_is_left(cluster, &lost).await
         },
     );
 }

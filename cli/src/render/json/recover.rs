@@ -32,6 +32,7 @@ pub(crate) fn recovery(summary: &RecoverSummary) -> String {
         recovered: summary.recovered,
         erased: summary.erased,
         refused: summary.refused,
+        left_out: summary.left_out,
     })
 }
 
@@ -62,4 +63,5 @@ struct Summary<'a> {
     recovered: u64,
     erased: u64,
     refused: u64,
+    left_out: u64,
 }

@@ -34,5 +34,13 @@ pub(in crate::render) fn recovered() -> Vec<RecoveredBlob> {
 }
 
 pub(in crate::render) fn recovery() -> RecoverSummary {
-    RecoverSummary { sequence: sequence(40), objects: 1204, offered: 0, recovered: 1, erased: 1, refused: 1 }
+    RecoverSummary {
+        sequence: sequence(40),
+        objects: 1204,
+        offered: 0,
+        recovered: 1,
+        erased: 1,
+        refused: 1,
+        left_out: 2,
+    }
 }

@@ -22,7 +22,7 @@ pub(crate) fn recovered(blob: &RecoveredBlob) -> String {
 
 /// How much it was.
 pub(crate) fn recovery(summary: &RecoverSummary) -> String {
-    let RecoverSummary { objects, offered, recovered, erased, refused, .. } = *summary;
+    let RecoverSummary { objects, offered, recovered, erased, refused, left_out, .. } = *summary;
     let mut parts = Vec::new();
     if offered > 0 {
         parts.push(format!("{offered} can be recovered: name them, or say --all"));
@@ -38,6 +38,9 @@ pub(crate) fn recovery(summary: &RecoverSummary) -> String {
     }
     if parts.is_empty() {
         parts.push("nothing to recover".to_owned());
+    }
+    if left_out > 0 {
+        parts.push(format!("{left_out} left out, whose events may still come"));
     }
     let listed = if objects > 0 { format!("{} listed: ", count(objects, "object", "objects")) } else { String::new() };
     format!("{listed}{}\n", parts.join(", "))

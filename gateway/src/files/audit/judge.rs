@@ -74,19 +74,23 @@ pub(super) fn judge(blob_id: BlobId, seen: &Seen, row: Option<&Audited>, ages: &
 /// What no event names is garbage, unless the journal has lost events since it was begun: then it may be all that is left of
 /// an acknowledged file.
 fn unnamed(blob_id: BlobId, seen: &Seen, ages: &Ages) -> Option<(Difference, String)> {
-    if seen.object.is_some() && is_recoverable(blob_id, ages.restored_at) {
+    if is_recoverable(blob_id, ages.restored_at) {
         let detail = "no event names it, or none any more since the journal was restored: `highwater ops recover` makes a \
                       file of it";
-        return Some((Difference::Recoverable, detail.to_owned()));
+        // Slice digests alone are nothing to recover, but to have them erased is to have the blob erased everywhere.
+        return seen.object.map(|_| (Difference::Recoverable, detail.to_owned()));
     }
     let detail = || "no event names it".to_owned();
     seen.is_older(ages.now, ages.orphan_grace).then(|| (Difference::Orphan, detail()))
 }
 
+/// By how much the clocks of who restored the journal and of the gateways may differ.
+const CLOCKS: Duration = Duration::from_hours(1);
+
 /// Whether the event of a blob's upload may have been lost when the journal was restored. An id without a time may be of any
 /// time.
 pub(in crate::files) fn is_recoverable(blob_id: BlobId, restored_at: Option<OffsetDateTime>) -> bool {
-    restored_at.is_some_and(|restored| blob_id.began_at().is_none_or(|began| began <= restored))
+    restored_at.is_some_and(|restored| blob_id.began_at().is_none_or(|began| began <= restored + CLOCKS))
 }
 
 /// As it should be, or not.

@@ -36,6 +36,7 @@ fn message(said: Recovery) -> v1::RecoverResponse {
             recovered: counts.recovered,
             erased: counts.erased,
             refused: counts.refused,
+            left_out: counts.left_out,
         }),
     };
     v1::RecoverResponse { message: Some(message) }

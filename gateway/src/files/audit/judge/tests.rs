@@ -88,11 +88,13 @@ fn what_may_have_been_named_by_a_lost_event_is_no_orphan() {
     let (old, hour) = (seen(5, 49 * 60), Duration::from_hours(1));
     assert_eq!(found(begun(restored - hour), &old), Some(Difference::Recoverable));
     assert_eq!(found(begun(restored - hour), &seen(5, 0)), Some(Difference::Recoverable));
-    assert_eq!(found(begun(restored + hour), &old), Some(Difference::Orphan));
-    assert_eq!(found(begun(restored + hour), &seen(5, 0)), None);
+    assert_eq!(found(begun(restored + hour), &old), Some(Difference::Recoverable), "clocks differ");
+    assert_eq!(found(begun(restored + 2 * hour), &old), Some(Difference::Orphan));
+    assert_eq!(found(begun(restored + 2 * hour), &seen(5, 0)), None);
     assert_eq!(found(BlobId::new(Uuid::nil()), &old), Some(Difference::Recoverable));
     let only_parts = Seen { object: None, parts: old.object, ..old };
-    assert_eq!(found(begun(restored - hour), &only_parts), Some(Difference::Orphan), "there is nothing to recover");
+    assert_eq!(found(begun(restored - hour), &only_parts), None, "another node may have the object");
+    assert_eq!(found(begun(restored + 2 * hour), &only_parts), Some(Difference::Orphan));
 }
 
 #[test]
