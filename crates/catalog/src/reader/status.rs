@@ -2,14 +2,13 @@
 
 mod drain;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proto::NodeId;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use self::drain::Drain;
+use self::drain::Drains;
 use super::{Answer, Reader, Seen};
 use crate::generation::VerificationColumns;
 use crate::records::{unsigned, word};
@@ -79,7 +78,7 @@ impl Reader {
             )
             .fetch_one(&mut *tx)
             .await?;
-            let nodes = nodes(&mut tx, &drains, window).await?;
+            let nodes = nodes(&mut tx, &drains).await?;
             tx.commit().await?;
             let verification = Verification::try_from(VerificationColumns {
                 at: head.verified_at,
@@ -103,11 +102,7 @@ impl Reader {
 }
 
 /// How each node stands, by id.
-async fn nodes(
-    tx: &mut PgConnection,
-    drains: &BTreeMap<NodeId, Drain>,
-    window: Duration,
-) -> Result<Vec<NodeStatus>, Error> {
+async fn nodes(tx: &mut PgConnection, drains: &Drains) -> Result<Vec<NodeStatus>, Error> {
     let rows = sqlx::query!(
         r#"SELECT n.node, coalesce(s.stored, 0) AS "stored!", coalesce(p.pending, 0) AS "pending!",
                coalesce(p.events, 0) AS "events!", coalesce(p.bytes, 0) AS "bytes!", p.oldest_at AS "oldest_at?",
@@ -139,7 +134,7 @@ async fn nodes(
             let node: NodeId = word("nodes", "node", &row.node)?;
             let bytes_pending = unsigned("blobs", "size_bytes", row.bytes)?;
             Ok(NodeStatus {
-                eta: drains.get(&node).copied().unwrap_or_default().eta(bytes_pending, window),
+                eta: drains.nodes.get(&node).copied().unwrap_or_default().eta(bytes_pending, drains.window),
                 node,
                 blobs_stored: unsigned("replicas", "state", row.stored)?,
                 blobs_pending: unsigned("replicas", "state", row.pending)?,

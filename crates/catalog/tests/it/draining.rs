@@ -87,6 +87,17 @@ async fn what_came_in_the_window_counts_against_it() {
 }
 
 #[tokio::test]
+async fn of_more_reports_than_are_read_the_newest_tell() {
+    let (mut journal, blobs) = behind();
+    stored(&mut journal, "node-b", &blobs[..2], ASKED);
+    // More than a mebibyte.
+    stored(&mut journal, "node-b", &vec![blobs[9]; 20_000], ASKED);
+    stored(&mut journal, "node-b", &blobs[2..5], ASKED);
+    let [b, _] = etas(&journal, 2).await;
+    assert_eq!(b, Some(Duration::from_secs(3) * 4 / 3), "three were stored in three seconds, and four are not there");
+}
+
+#[tokio::test]
 async fn nothing_behind_takes_no_time() {
     let (mut journal, blobs) = behind();
     stored(&mut journal, "node-b", &blobs, ASKED);

@@ -10,6 +10,10 @@ use time::OffsetDateTime;
 use crate::Error;
 use crate::records::{unsigned, word};
 
+/// Of the events that report copies, so many bytes are read at most, some thousand copies: each is looked up, and a status is
+/// asked for every few seconds. Far more than one event has.
+const REPORTS_BYTES: i64 = 1024 * 1024;
+
 /// How a node's backlog changed in a while, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Drain {
@@ -19,24 +23,39 @@ pub(super) struct Drain {
     asked: u64,
 }
 
-/// How the backlog of each node changed in the `window` before `now`. The same for all who ask about the same checkpoint and
-/// time: it is read from the rows of the events and of the pairs, and nobody remembers anything.
+/// How the backlog of each node changed lately.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Drains {
+    /// Of each that has joined.
+    pub(super) nodes: BTreeMap<NodeId, Drain>,
+    /// In how long.
+    pub(super) window: Duration,
+}
+
+/// How the backlog of each node changed in the `window` before `now`, or in a shorter one while very much is reported. The
+/// same for all who ask about the same checkpoint and time: it is read from the rows of the events and of the pairs, and
+/// nobody remembers anything.
 pub(super) async fn drains(
     connection: &mut PgConnection,
     now: OffsetDateTime,
     window: Duration,
-) -> Result<BTreeMap<NodeId, Drain>, Error> {
-    let window = time::Duration::try_from(window).unwrap_or(time::Duration::MAX);
+) -> Result<Drains, Error> {
+    let asked = time::Duration::try_from(window).unwrap_or(time::Duration::MAX);
     // The epoch is before every event.
-    let since = now.checked_sub(window).map_or(OffsetDateTime::UNIX_EPOCH, |at| at.max(OffsetDateTime::UNIX_EPOCH));
-    let rows = sqlx::query_file!("src/reader/status/drain.sql", since).fetch_all(connection).await?;
-    rows.into_iter()
+    let since = now.checked_sub(asked).map_or(OffsetDateTime::UNIX_EPOCH, |at| at.max(OffsetDateTime::UNIX_EPOCH));
+    let rows = sqlx::query_file!("src/reader/status/drain.sql", since, REPORTS_BYTES).fetch_all(connection).await?;
+    let cut = rows.first().and_then(|row| row.since);
+    // Clocks differ: what was reported a moment from now took a moment.
+    let shorter = cut.map(|at| Duration::try_from(now - at).unwrap_or_default().max(Duration::from_millis(1)));
+    let nodes: Result<_, Error> = rows
+        .into_iter()
         .map(|row| {
             let (stored, asked) =
                 (unsigned("blobs", "size_bytes", row.stored)?, unsigned("blobs", "size_bytes", row.asked)?);
             Ok((word("nodes", "node", &row.node)?, Drain { stored, asked }))
         })
-        .collect()
+        .collect();
+    Ok(Drains { nodes: nodes?, window: shorter.unwrap_or(window).min(window) })
 }
 
 // === impl Drain ===

@@ -1,7 +1,8 @@
--- How each node's backlog changed since a time, in bytes.
+-- How each node's backlog changed since a time, in bytes; or since a later one, when more is reported since than shall be read.
 --   $1 the time
--- Reads only what happened since, however much there is: the rows of recent events, of the copies that they report, and of
--- what they asked for and is still to be done.
+--   $2 how many bytes of reports are read at most
+-- Reads only what happened since: the rows of recent events, of the copies that they report, and of what they asked for and
+-- is still to be done.
 WITH RECURSIVE
 -- The last event at or before the time, by halves: events hold their times, but are found by sequence. Clocks differ, so it
 -- is one of those around the time; two who look into the same rows find the same. Undecodable events have no time, and go
@@ -16,8 +17,23 @@ halved AS (
         WHERE seq > h.low AND seq <= h.middle AND event_id IS NOT NULL ORDER BY seq DESC LIMIT 1
     ) AS e ON true
 ),
-since AS MATERIALIZED (SELECT low AS seq FROM halved WHERE high - low <= 1 LIMIT 1),
-reported AS (
+begun AS MATERIALIZED (SELECT low AS seq FROM halved WHERE high - low <= 1 LIMIT 1),
+-- The newest report for which there is no room, if any.
+cut AS MATERIALIZED (
+    SELECT max(seq) AS seq
+    FROM (
+        SELECT seq, sum(octet_length(raw)) OVER (ORDER BY seq DESC) AS bytes FROM events
+        WHERE seq > (SELECT seq FROM begun) AND kind LIKE 'highwater.replica.stored.%' AND event_id IS NOT NULL
+    ) AS r
+    WHERE bytes > $2
+),
+since AS MATERIALIZED (
+    SELECT coalesce(c.seq, b.seq) AS seq,
+        (SELECT (convert_from(raw, 'UTF8')::json ->> 'time')::timestamptz FROM events WHERE seq = c.seq) AS at
+    FROM begun AS b CROSS JOIN cut AS c
+),
+-- Materialized, so that each report is parsed once, not once for each copy in it.
+reported AS MATERIALIZED (
     SELECT e.seq, r.fact ->> 'node' AS node, r.fact -> 'replicas' AS replicas
     FROM events AS e
     CROSS JOIN LATERAL (SELECT convert_from(e.raw, 'UTF8')::json -> 'data' AS fact OFFSET 0) AS r
@@ -40,7 +56,7 @@ stored AS (
     GROUP BY d.node
 )
 SELECT n.node, least(coalesce(s.bytes, 0), 9223372036854775807)::bigint AS "stored!",
-    least(coalesce(a.bytes, 0), 9223372036854775807)::bigint AS "asked!"
+    least(coalesce(a.bytes, 0), 9223372036854775807)::bigint AS "asked!", (SELECT at FROM since) AS "since?"
 FROM nodes AS n
 LEFT JOIN stored AS s ON s.node = n.node
 -- What was asked for since, or reported lost, and is not there. Two ranges, since each has its index.
