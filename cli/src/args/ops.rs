@@ -112,7 +112,8 @@ pub(crate) struct OpsPlacement {
 #[command(after_help = "\
 Ends with 0 when nothing differs, or all that differs is being repaired; with 1 when differences are
 left; with 5 when a node could not be audited. Objects that are none of Highwater's, and copies that
-the catalog does not know of yet, are shown and do not count.")]
+the catalog does not know of yet, are shown and do not count. What may be all that is left of a file
+whose event was lost is never erased: see `highwater ops recover`.")]
 pub(crate) struct OpsAudit {
     /// Only this node (repeat for more)
     #[arg(long = "node", value_name = "NODE")]

@@ -19,8 +19,8 @@ pub struct Described {
 
 impl Node {
     /// Reads all that the node has under the key of `blob`, telling `passed` how many bytes come; `None` when there is
-    /// nothing. [`Error::Unreadable`] when they are not those of which the digests lie beside it; where there are none, nobody
-    /// can say whether these bytes are the right ones.
+    /// nothing. [`Error::Unreadable`] when they are not those of which the digests lie beside it, or too few to have any;
+    /// where there are none, nobody can say whether these bytes are the right ones.
     pub async fn describe(&self, blob: BlobId, passed: impl Fn(u64)) -> Result<Option<Described>, Error> {
         let marker_id = self.admit().await?;
         let Some(mut body) = found(self.get_range(&blob.key(), None).await)? else { return Ok(None) };
@@ -30,13 +30,11 @@ impl Node {
             hasher.update(piece).await;
         }
         let digests = hasher.finish().await;
-        if let Some(slices) = &digests.slices {
-            let list = self.get(&blob.parts_key(), MAX_PARTS * digest_bytes()).await?;
-            let told = list.and_then(|list| SliceDigests::from_bytes(&list).ok());
-            if told.is_some_and(|told| told != *slices) {
-                let reason = format!("what node {} has is not what the digests of its slices say", self.id());
-                return Err(Error::Unreadable { blob, reason });
-            }
+        let list = self.get(&blob.parts_key(), MAX_PARTS * digest_bytes()).await?;
+        let told = list.and_then(|list| SliceDigests::from_bytes(&list).ok());
+        if told.is_some_and(|told| digests.slices.as_ref() != Some(&told)) {
+            let reason = format!("what node {} has is not what the digests of its slices say", self.id());
+            return Err(Error::Unreadable { blob, reason });
         }
         Ok(Some(Described { written: written(self, marker_id, &digests), slices: digests.slices }))
     }

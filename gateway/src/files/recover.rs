@@ -252,7 +252,7 @@ impl Recovering<'_> {
 
     /// Whether the event of the blob may still come, as far as its age says.
     fn is_young(&self, held: &Held, now: OffsetDateTime) -> bool {
-        held.modified.is_none_or(|at| at + self.wanted_age(held.blob_id) >= now)
+        held.modified.is_none_or(|at| now - at <= self.wanted_age(held.blob_id))
     }
 
     /// How old the objects of a blob must be. Clocks differ, so one from before a restoring must have some age, too: an upload

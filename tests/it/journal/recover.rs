@@ -175,10 +175,12 @@ async fn is_erased_again(cluster: &Cluster, erased: BlobId) -> anyhow::Result<()
 
 /// Bytes that are not those of which the digests lie beside them are not made a file of.
 async fn is_refused_when_it_is_wrong(cluster: &Cluster, large: BlobId) -> anyhow::Result<()> {
-    let mut wrong = LARGE.bytes().to_vec();
+    let (mut wrong, mut short) = (LARGE.bytes().to_vec(), LARGE.bytes().to_vec());
     wrong[5] ^= 1;
-    put(cluster, "node-c", &large.key(), wrong).await?;
-    for args in [vec![], vec!["--node", "node-c"]] {
+    // Less than a slice, of which no digests would be kept.
+    short.truncate(1000);
+    for (bytes, args) in [(wrong, vec![]), (short, vec!["--node", "node-c"])] {
+        put(cluster, "node-c", &large.key(), bytes).await?;
         let (code, told, _) = recover(cluster, &[&[large.to_string().as_str()], &args[..]].concat()).await?;
         let expected = expected([(large, "refused", Some("copy_unreadable"))]);
         assert_eq!((code, states(&told)), (1, expected), "{told:?}");
