@@ -22,8 +22,12 @@ AT_ONCE = RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((($$(getconf _NPROCESSORS_O
 # What depends on the S3 nodes: their tests, what is interrupted in the middle of a transfer, uploads in parts.
 ON_NODES = nodes:: replication:: journal::archive files::resume:: shutdown::the_gateway shutdown::a_second_signal \
   shutdown::a_replicator on_minio
-# But not what is about requests and the catalog: the nodes only stand by.
-NOT_ON_NODES = --skip nodes::bad_input --skip nodes::retention --skip replication::again
+# But not what is about requests, the catalog, the lines to other servers, and who copies what and when: the nodes only
+# stand by.
+NOT_ON_NODES = $(NODES_STAND_BY:%=--skip %)
+NODES_STAND_BY = nodes::bad_input nodes::retention replication::again replication::catching_up replication::explain \
+  replication::lag replication::lines replication::origins replication::placement \
+  replication::scale replication::weights
 
 .PHONY: help demo up test test-nodes build build-tests lint deny bench soak
 
@@ -68,7 +72,8 @@ lint: build
 	  && diff -r "$$fresh" crates/catalog/.sqlx && rm -r "$$fresh"
 
 deny:
-	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny@$(DENY_VERSION) --locked --debug
+	$(CARGO) deny --version >/dev/null 2>&1 \
+	  || CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) install cargo-deny@$(DENY_VERSION) --locked --debug
 	$(CARGO) deny check bans licenses sources
 
 # What is measured beside it is left out when it cannot be had.

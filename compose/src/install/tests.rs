@@ -44,6 +44,15 @@ printf '#!/bin/sh\necho v2.99.0\n' >"$GOBIN/${name##*/}"
 chmod +x "$GOBIN/${name##*/}"
 "#;
 
+/// Puts a program that says a version where the real one would.
+const NPM: &str = r#"
+while [ "$1" != --prefix ]; do shift; done
+mkdir -p "$2/bin"
+name="${3#@*/}"
+printf '#!/bin/sh\necho "%s"\n' "${name#*@}" >"$2/bin/${name%@*}"
+chmod +x "$2/bin/${name%@*}"
+"#;
+
 /// A script that another thread's new process still has open for writing cannot be run: so one system at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -159,6 +168,18 @@ fn go_makes_what_is_missing_and_it_is_found_under_its_own_name() {
     system.said.lock().unwrap().clear();
     system.ensure(ROOT, NodeKind::Minio, &[Tool::Buf], Install::No).unwrap();
     assert!(system.said.lock().unwrap().is_empty(), "nothing is missing any more");
+}
+
+#[test]
+fn buf_comes_from_npm_where_there_is_one() {
+    let system = System::debian(&[("go", GO), ("npm", NPM), ("apt-get", APT_GET)]);
+    system.ensure(ROOT, NodeKind::Embedded, &[Tool::Buf], Install::Yes).unwrap();
+    let programs = system.programs();
+    assert_eq!(programs.tool(Tool::Buf), Some(programs.installed("buf")));
+    let cache = programs.cache().display();
+    let shown = format!("will run: npm install --global --no-audit --no-fund --prefix {cache} {BUF_OF_NPM}");
+    assert!(system.has_said(&shown), "{shown}");
+    assert!(!system.has_said(&format!("will run: go install {BUF_PACKAGE}")));
 }
 
 #[test]
