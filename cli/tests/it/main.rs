@@ -21,6 +21,12 @@ fn highwater() -> Command {
     command
 }
 
+/// Sends a signal, such as `INT`. By the shell, since a small system has no program `kill`.
+fn signal(name: &str, child: &std::process::Child) {
+    let command = format!("kill -s {name} {}", child.id());
+    assert!(std::process::Command::new("sh").args(["-c", &command]).status().unwrap().success());
+}
+
 /// What a finished program said.
 fn said(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("the program writes UTF-8")

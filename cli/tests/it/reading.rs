@@ -7,7 +7,7 @@ use assert_cmd::Command;
 use serde_json::Value;
 
 use crate::fake::{Fault, Gateway};
-use crate::{highwater, said};
+use crate::{highwater, said, signal};
 
 fn get(gateway: &Gateway, folder: &Path) -> Command {
     let mut command = highwater();
@@ -115,7 +115,7 @@ fn the_time_limit_removes_what_was_begun() {
 #[cfg(unix)]
 #[test]
 fn signals_remove_what_was_begun() {
-    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
         let gateway = Gateway::start(&[Fault::Hangs]);
         gateway.hold("a", &content());
         let folder = tempfile::tempdir().unwrap();
@@ -128,8 +128,7 @@ fn signals_remove_what_was_begun() {
         while names(folder.path()).is_empty() {
             std::thread::yield_now();
         }
-        let killed = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-        assert!(killed.success());
+        signal(name, &child);
         assert_eq!(child.wait().unwrap().code(), Some(code));
         assert!(names(folder.path()).is_empty());
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::fake::{Fault, Gateway};
-use crate::{highwater, said};
+use crate::{highwater, said, signal};
 
 const MIB: u64 = 1024 * 1024;
 /// More than one slice, and no whole number of parts.
@@ -61,8 +61,7 @@ impl Place {
         while !stands_still() {
             std::thread::yield_now();
         }
-        let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-        assert!(killed.success());
+        signal("INT", &child);
         child.wait_with_output().unwrap()
     }
 }

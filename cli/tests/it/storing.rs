@@ -9,7 +9,7 @@ use proto::Sha256Digest;
 use serde_json::Value;
 
 use crate::fake::{Fault, Gateway};
-use crate::{highwater, said};
+use crate::{highwater, said, signal};
 
 /// More than a connection's window, so that an upload is in the middle when something happens.
 const LARGE: usize = 20 * 1024 * 1024;
@@ -175,8 +175,7 @@ fn an_interrupted_upload_is_not_stored() {
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(&content(LARGE)).unwrap();
-    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(killed.success());
+    signal("INT", &child);
     let output = child.wait_with_output().unwrap();
     drop(stdin);
     assert_eq!((output.status.code(), said(&output.stderr).as_str()), (Some(130), "highwater: interrupted\n"));

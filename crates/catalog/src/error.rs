@@ -36,7 +36,7 @@ pub enum Error {
     /// This writer may not write any more: another one does, its generation is retired, or its connection, and with it its
     /// lock, is gone. Nothing of the failed save is in the catalog, unless the connection was lost during the commit: open
     /// a new writer and go on from its checkpoint, which tells.
-    #[error("this writer may not write to {generation} any more: {reason}")]
+    #[error("writing to {generation} ended: {reason}")]
     Fenced {
         /// The schema it wrote to.
         generation: String,

@@ -52,6 +52,9 @@ pub struct Config {
     /// For one question to the server.
     #[serde(with = "duration")]
     pub request_timeout: Duration,
+    /// How often the client looks whether the server still answers; after two looks without an answer it connects anew.
+    #[serde(with = "duration")]
+    pub ping_interval: Duration,
     /// For one attempt to publish.
     #[serde(with = "duration")]
     pub publish_timeout: Duration,
@@ -117,6 +120,7 @@ impl Default for Config {
             max_bytes: 10 << 30,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(5),
+            ping_interval: Duration::from_secs(10),
             publish_timeout: Duration::from_secs(2),
             publish_max_elapsed: Duration::from_secs(30),
             publish_batch_min: 32,
@@ -176,10 +180,11 @@ impl Config {
         list(&self.monitor_url).map(parse).collect()
     }
 
-    fn durations(&self) -> [(&'static str, Duration); 12] {
+    fn durations(&self) -> [(&'static str, Duration); 13] {
         [
             ("connect_timeout", self.connect_timeout),
             ("request_timeout", self.request_timeout),
+            ("ping_interval", self.ping_interval),
             ("publish_timeout", self.publish_timeout),
             ("publish_max_elapsed", self.publish_max_elapsed),
             ("retry_first_delay", self.retry_first_delay),

@@ -25,8 +25,6 @@ const STREAM_NOT_FOUND: u64 = 10059;
 /// The server's error code for a consumer that does not exist.
 const CONSUMER_NOT_FOUND: u64 = 10014;
 
-/// How often the client looks whether the server still answers.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Commands of this process that may wait for the connection.
 const CLIENT_CAPACITY: usize = 2048;
 /// Messages that one subscription may hold; more than a replay ever asks for at once.
@@ -81,7 +79,7 @@ impl Link {
             .name("highwater")
             .connection_timeout(config.connect_timeout)
             .request_timeout(Some(config.request_timeout))
-            .ping_interval(PING_INTERVAL)
+            .ping_interval(config.ping_interval)
             .client_capacity(CLIENT_CAPACITY)
             .subscription_capacity(SUBSCRIPTION_CAPACITY)
             .max_reconnects(None)
