@@ -108,6 +108,34 @@ fn what_is_on_the_data_path_comes_in_one_version() {
     }
 }
 
+/// What has no tests is not built once more for them, which costs seconds: a documentation without examples, and a program
+/// that is nothing but the `main` of its library. The manifests say so, and so they must not say it of more.
+#[test]
+fn nothing_is_built_to_run_no_test_and_no_test_is_left_out() {
+    for package in metadata().workspace_packages() {
+        let folder = package.manifest_path.parent().unwrap().as_std_path();
+        let has_library = package.targets.iter().any(cargo_metadata::Target::is_lib);
+        for target in &package.targets {
+            if target.is_lib() {
+                let has_examples = rust_files(&folder.join("src")).iter().any(|path| has_example(path));
+                assert_eq!(target.doctest, has_examples, "`doctest` of {}", package.name);
+            } else if target.is_bin() {
+                let has_tests = !has_library || fs::read_to_string(&target.src_path).unwrap().contains("#[test]");
+                assert_eq!(target.test, has_tests, "`test` of the program {}", target.name);
+            }
+        }
+    }
+}
+
+/// Whether its documentation has code that `rustdoc --test` would run.
+fn has_example(path: &Path) -> bool {
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(str::trim_start);
+    let fences = lines.filter(|line| line.starts_with("//! ```") || line.starts_with("/// ```"));
+    // Every second one closes.
+    fences.step_by(2).any(|line| !line.ends_with("```text"))
+}
+
 #[test]
 fn files_are_short_and_named_after_their_module() {
     let mut wrong = Vec::new();
