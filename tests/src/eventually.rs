@@ -7,7 +7,10 @@ use tokio::time::{Instant, sleep};
 
 /// Long enough for a loaded machine; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_mins(3);
-const ASK_EVERY: Duration = Duration::from_millis(20);
+/// Between two questions: a tenth of the time that was waited already, within these bounds. Many a question makes a connection
+/// and has the catalog read, and with one every 20 ms those who waited kept a processor from those who worked.
+const ASK_SOONEST: Duration = Duration::from_millis(20);
+const ASK_LATEST: Duration = Duration::from_millis(200);
 
 /// Asks until the answer is `Ok`; panics with the last `Err` when that takes too long.
 pub async fn eventually<T, E: Display>(what: &str, ask: impl AsyncFnMut() -> Result<T, E>) -> T {
@@ -25,7 +28,7 @@ pub async fn eventually_within<T, E: Display>(
         match ask().await {
             Ok(answer) => return answer,
             Err(error) if started.elapsed() > patience => panic!("{what}: not after {patience:?}: {error:#}"),
-            Err(_) => sleep(ASK_EVERY).await,
+            Err(_) => sleep((started.elapsed() / 10).clamp(ASK_SOONEST, ASK_LATEST)).await,
         }
     }
 }
