@@ -1,10 +1,19 @@
 //! File content for tests: made from a seed, so that any part of it can be made again without keeping it.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use proto::Sha256Digest;
 use sha2::{Digest as _, Sha256};
 
-/// Content of a size, made from a seed. Equal ones are equal byte for byte; two seeds differ everywhere.
+/// Bytes that begin with a number of their own and are copied as a whole: this crate is not optimised, and to make
+/// gigabytes word by word cost more than to upload them.
+const BLOCK: usize = 4096;
+
+/// What follows the number is somewhere in here.
+static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| (0..1 << 17).flat_map(|word| mix(0, word).to_le_bytes()).collect());
+
+/// Content of a size, made from a seed. Equal ones are equal byte for byte; those of two seeds differ in every block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Content {
     pub seed: u64,
@@ -23,13 +32,18 @@ impl Content {
 
     /// `length` bytes from `offset`.
     pub fn range(self, offset: u64, length: u64) -> Bytes {
-        let first_word = offset / 8;
-        let last_word = (offset + length).div_ceil(8);
-        let mut bytes = Vec::with_capacity(usize::try_from((last_word - first_word) * 8).unwrap());
-        for word in first_word..last_word {
-            bytes.extend_from_slice(&mix(self.seed, word).to_le_bytes());
+        let block_size = u64::try_from(BLOCK).unwrap();
+        let first = offset / block_size;
+        let end = (offset + length).div_ceil(block_size);
+        let mut bytes = Vec::with_capacity(usize::try_from(end - first).unwrap() * BLOCK);
+        for block in first..end {
+            let number = mix(self.seed, block);
+            let noise = usize::try_from(number).unwrap() % (NOISE.len() - BLOCK);
+            let number = number.to_le_bytes();
+            bytes.extend_from_slice(&number);
+            bytes.extend_from_slice(&NOISE[noise..][..BLOCK - number.len()]);
         }
-        let skip = usize::try_from(offset - first_word * 8).unwrap();
+        let skip = usize::try_from(offset - first * block_size).unwrap();
         Bytes::from(bytes).slice(skip..skip + usize::try_from(length).unwrap())
     }
 
@@ -49,9 +63,9 @@ pub fn digest_of(bytes: &[u8]) -> Sha256Digest {
     Sha256Digest::of(bytes)
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014) of the word's place, keyed by the seed.
-fn mix(seed: u64, word: u64) -> u64 {
-    let mut z = seed.wrapping_mul(0xd6e8_feb8_6659_fd93) ^ word.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+/// SplitMix64 (Steele, Lea, Flood 2014) of the block's place, keyed by the seed.
+fn mix(seed: u64, block: u64) -> u64 {
+    let mut z = seed.wrapping_mul(0xd6e8_feb8_6659_fd93) ^ block.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
