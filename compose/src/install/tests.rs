@@ -111,11 +111,11 @@ impl System {
     }
 }
 
-/// The one line of a failure.
 fn go_install(package: &str) -> String {
     format!("go install -gcflags=all=-dwarf=false -ldflags=-s {package}")
 }
 
+/// The one line of a failure.
 fn line(outcome: anyhow::Result<()>) -> String {
     let line = format!("{:#}", outcome.unwrap_err());
     assert_eq!(line.lines().count(), 1, "{line}");
