@@ -18,7 +18,8 @@ DENY_VERSION = 0.20.2
 FOR_TESTS = $${CI:+--also docker-compose}
 # Half as many more tests at once as there are processors, since many of them wait for what is timed: with two of two the
 # processors were idle for a quarter of the time. RUST_TEST_THREADS says another number.
-AT_ONCE = RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2))}
+# The servers written in Go then only wake each other with more than a thread for each.
+AT_ONCE = GOMAXPROCS=$${GOMAXPROCS:-1} RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2))}
 # What depends on the S3 nodes: their tests, what is interrupted in the middle of a transfer, uploads in parts.
 ON_NODES = nodes:: replication:: journal::archive files::resume:: shutdown::the_gateway shutdown::a_second_signal \
   shutdown::a_replicator on_minio

@@ -127,7 +127,7 @@ impl<B> Slicer<B> {
                             return Some(start);
                         }
                         Start::Chunk { bytes, after } => {
-                            debug_assert_eq!(start.len(), after, "one byte at a time is looked at");
+                            assert_eq!(start.len(), after, "one byte at a time is looked at");
                             self.state = State::Chunk(bytes);
                         }
                     }

@@ -65,8 +65,12 @@ impl Segment {
     }
 
     /// Adds the event that comes next.
+    ///
+    /// # Panics
+    ///
+    /// When it is another one.
     pub fn push(&mut self, recorded: Recorded) {
-        debug_assert_eq!(recorded.n, self.first + self.events.len() as u64, "events come one after the other");
+        assert_eq!(recorded.n, self.first + self.events.len() as u64, "events come one after the other");
         self.chain = recorded.chain(self.chain);
         self.bytes += recorded.payload.len() as u64;
         self.events.push(recorded);
