@@ -41,6 +41,7 @@ use proto::{Incarnation, Sequence, SpaceId, SpaceName};
 use runtime::clock::Clock;
 use runtime::program::Process;
 use runtime::shutdown::Shutdown;
+use runtime::trace;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tracing::{Instrument as _, error};
@@ -185,7 +186,7 @@ impl Files {
                 error!(task.name = name, "the work of a request panicked: {name}");
             }
         };
-        self.0.process.tasks.spawn(name, work.in_current_span());
+        self.0.process.tasks.spawn(name, trace::within(trace::current(), work).in_current_span());
     }
 
     /// Why users' changes are turned away now; `None` while they are not.

@@ -40,7 +40,7 @@ async fn serve(config: Config, listener: TcpListener, process: Process) -> anyho
 
     let (health, readiness) = watch::HealthBoard::new(health).await;
     let plain = Plain::new(files.clone(), readiness, &config.metrics);
-    let server = Server::new(routes, plain, &config);
+    let server = Server::new(routes, plain, &config, process.ids.clone());
     tasks.spawn("gateway.watch", watch::run(files.clone(), config.watch.clone(), health, shutdown.clone()));
     tasks.spawn("gateway.report", files.clone().report_bad_replicas(finds, shutdown.clone()));
     tasks.spawn("gateway.open", open(files, config, process));

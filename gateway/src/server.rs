@@ -12,12 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use runtime::clock::Ids;
 use runtime::shutdown::Shutdown;
+use runtime::trace::{self, TRACEPARENT, Trace};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -42,6 +44,7 @@ pub(crate) struct Server {
     /// Most bytes in one chunk of an upload.
     chunk_bytes: u64,
     connections: Connections,
+    ids: Ids,
     builder: auto::Builder<TokioExecutor>,
 }
 
@@ -49,12 +52,13 @@ pub(crate) struct Server {
 
 impl Server {
     /// Serves gRPC by `routes`, and everything else by `plain`.
-    pub(crate) fn new(routes: Routes, plain: Plain, config: &Config) -> Self {
+    pub(crate) fn new(routes: Routes, plain: Plain, config: &Config, ids: Ids) -> Self {
         Self {
             routes: routes.prepare(),
             plain,
             chunk_bytes: config.limits.chunk_bytes,
             connections: config.connections.clone(),
+            ids,
             builder: builder(&config.http1, &config.http2),
         }
     }
@@ -136,7 +140,8 @@ impl Server {
         &self,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
-        let span = info_span!("gateway.request", rpc = request.uri().path());
+        let trace = self.trace(request.headers());
+        let span = info_span!("gateway.request", rpc = request.uri().path(), trace_id = %trace.id());
         let (routes, plain, chunk_bytes) = (self.routes.clone(), self.plain.clone(), self.chunk_bytes);
         let answer = async move {
             if edge::is_grpc(&request) {
@@ -147,7 +152,13 @@ impl Server {
                 Ok(plain.answer(&head.method, head.uri.path()).await)
             }
         };
-        answer.instrument(span)
+        trace::within(Some(trace), answer).instrument(span)
+    }
+
+    /// The step that a request is of its caller's trace, or the first one of a new trace.
+    fn trace(&self, headers: &HeaderMap) -> Trace {
+        let callers = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()?.parse::<Trace>().ok());
+        callers.map_or_else(|| Trace::begin(&self.ids), |trace| trace.next(&self.ids))
     }
 }
 

@@ -268,6 +268,16 @@ async fn ctrl_c_stops_all_and_keeps_the_data_until_reset() -> anyhow::Result<()>
         ensure!(said.contains(&word), "{word}: {said}");
     }
     let pids = pids(&runner.rows()?);
+    // What is to be pasted into another terminal, with its blanks.
+    std::fs::write(runner.folder().join("README.md"), "read")?;
+    let pasted = said.lines().skip_while(|line| !line.starts_with("  export ")).take_while(|line| !line.is_empty());
+    let pasted: Vec<&str> = pasted.collect();
+    ensure!(pasted.len() > 6, "{said}");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-e", "-c", &pasted.join("\n")]).current_dir(runner.folder()).stdin(std::process::Stdio::null());
+    let done = shell.output()?;
+    ensure!(done.status.success(), "{}: {pasted:#?} {}", done.status, tests::said(&done));
+    assert_eq!(std::fs::read(runner.folder().join("copy.md"))?, b"read");
     // As the terminal does it: to everything in the foreground.
     signal("INT", -i64::from(runner.up_pid()?))?;
     assert_eq!(runner.ended().await?.code(), Some(0), "{}", runner.up_said());

@@ -46,7 +46,7 @@ pub struct Row {
 
 impl Runner {
     pub fn new() -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("highwater-runner-").tempdir()?;
+        let folder = tempfile::Builder::new().prefix("highwater runner-").tempdir()?;
         // Postgres runs as another user when the tests run as root, and has to pass through.
         std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
         let (base, claim) = claim()?;

@@ -185,10 +185,13 @@ fn summary(stack: &Stack) -> anyhow::Result<String> {
         String::new(),
     ]);
     let Ok(addr) = stack.gateway_addr() else { return Ok(lines.join("\n") + "\n") };
-    let highwater = shown(&stack.program("highwater")?);
-    let compose = shown(&stack.program("compose")?);
+    let highwater = quoted(&shown(&stack.program("highwater")?))?;
+    let compose = quoted(&shown(&stack.program("compose")?))?;
     lines.extend([
-        format!("  export HIGHWATER_ADDR=http://{addr} HIGHWATER_DATA={}", stack.data().display()),
+        format!(
+            "  export HIGHWATER_ADDR=http://{addr} HIGHWATER_DATA={}",
+            quoted(&stack.data().display().to_string())?
+        ),
         format!("  {highwater} put README.md docs/README.md"),
         format!("  {highwater} stat docs/README.md"),
         format!("  {highwater} get docs/README.md copy.md"),
@@ -197,10 +200,15 @@ fn summary(stack: &Stack) -> anyhow::Result<String> {
         format!("  {compose} stop node-a"),
     ]);
     if let (Ok(url), Ok(psql)) = (stack.database_url(), stack.postgres_program("psql")) {
-        lines.push(format!("  {} '{url}'", psql.display()));
+        lines.push(format!("  {} {}", quoted(&psql.display().to_string())?, quoted(&url)?));
     }
     lines.push("\n".to_owned());
     Ok(lines.join("\n"))
+}
+
+/// One word for a shell, whatever is in it.
+fn quoted(word: &str) -> anyhow::Result<String> {
+    Ok(shlex::try_quote(word).context("a NUL in what is to be typed")?.into_owned())
 }
 
 /// A path as short as a person would type it here.

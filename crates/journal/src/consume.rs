@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use runtime::shutdown::Shutdown;
+use runtime::trace;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument as _;
@@ -124,8 +125,10 @@ where
     Done: Future<Output = Ended> + Send + 'static,
 {
     let recorded = &delivery.recorded;
-    let delivered = delivery.delivered;
-    let span = tracing::info_span!("journal.deliver", seq = recorded.n, event.id = recorded.message_id, delivered);
+    let (delivered, trace) = (delivery.delivered, delivery.trace);
+    let trace_id = trace.map(|trace| tracing::field::display(trace.id()));
+    let span =
+        tracing::info_span!("journal.deliver", seq = recorded.n, event.id = recorded.message_id, delivered, trace_id);
     let pulse = delivery.pulse();
     // Taken here, so that the next step counts it, unless a paused delivery was faster.
     let slot = Slot::take(free).now_or_never();
@@ -137,7 +140,7 @@ where
         };
         handler(delivery, slot).await
     };
-    running.spawn(async move { pulse.during(work).await }.instrument(span));
+    running.spawn(trace::within(trace, async move { pulse.during(work).await }).instrument(span));
 }
 
 /// Lets what was started end; after the hard step it is dropped, and comes again.

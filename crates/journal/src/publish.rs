@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use proto::Event;
 use runtime::retry::{self, Policy, Transient};
+use runtime::trace::{self, Trace};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
@@ -51,6 +52,8 @@ struct Message {
     id: String,
     subject: String,
     payload: Bytes,
+    /// For whom it is published.
+    trace: Option<Trace>,
 }
 
 /// How one attempt failed.
@@ -74,6 +77,7 @@ pub(crate) async fn publish(
         id: event.id.to_string(),
         subject: event.fact.subject(),
         payload: Bytes::from(event.encode()),
+        trace: trace::current(),
     });
     let config = &shared.config;
     let policy =
@@ -99,10 +103,12 @@ pub(crate) async fn publish(
         maybe_stored.fetch_or(matches!(outcome, Err(Failure::Unknown(_))), Ordering::Relaxed);
         outcome
     });
-    published.await.map_err(|failure| match failure {
+    let published = published.await.map_err(|failure| match failure {
         Failure::NotStored(reason) | Failure::Unknown(reason) => PublishError::Unknown { reason },
         Failure::Final(error) => error,
-    })
+    })?;
+    tracing::debug!(event.id = message.id, seq = published.n, "published {} as event {}", message.subject, published.n);
+    Ok(published)
 }
 
 /// Publishes what callers want to publish, until the last of them is gone or the hard shutdown comes.
@@ -254,7 +260,8 @@ mod tests {
 
     fn entry(id: &str, maybe_stored: bool) -> (Entry, oneshot::Receiver<Result<Published, Failure>>) {
         let (answer, outcome) = oneshot::channel();
-        let message = Message { id: id.to_owned(), subject: "hw.v1.test".to_owned(), payload: Bytes::new() };
+        let message =
+            Message { id: id.to_owned(), subject: "hw.v1.test".to_owned(), payload: Bytes::new(), trace: None };
         let deadline = Instant::now() + std::time::Duration::from_mins(1);
         (Entry { message: Arc::new(message), floor: 0, maybe_stored, deadline, answer }, outcome)
     }

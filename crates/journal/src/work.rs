@@ -10,6 +10,7 @@ use bytes::Bytes;
 use proto::Recorded;
 use runtime::retry::{Backoff, Transient as _};
 use runtime::shutdown::Shutdown;
+use runtime::trace::{TRACEPARENT, Trace};
 use runtime::wait_for;
 use tokio::time::Instant;
 
@@ -52,6 +53,8 @@ pub struct Delivery {
     pub recorded: Recorded,
     /// How often it was delivered, 1 for the first time.
     pub delivered: u32,
+    /// For whom the event was published.
+    pub(crate) trace: Option<Trace>,
     client: Client,
     reply: Subject,
     ack_wait: Duration,
@@ -174,10 +177,12 @@ impl Work {
         let Some(reply) = message.reply.clone() else {
             return Err(Error::refused("end a delivery", "it has no reply subject"));
         };
+        let trace = message.headers.as_ref().and_then(|headers| headers.get(TRACEPARENT)?.as_str().parse().ok());
         let (recorded, delivered) = self.shared.link.recorded(message)?;
         Ok(Delivery {
             recorded,
             delivered: delivered.times,
+            trace,
             client: self.shared.link.client.clone(),
             reply,
             ack_wait: self.shared.config.ack_wait,

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod ports;
 pub mod shutdown;
 pub mod tasks;
+pub mod trace;
 
 pub mod retry;
 pub mod waiting;

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Directive;
-use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Context, Layered, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
@@ -51,14 +52,7 @@ pub fn init(config: &Config, program: &'static str) -> Result<(), Fault> {
         Format::Json => true,
         Format::Pretty => false,
     };
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = if json {
-        let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(true);
-        Box::new(lines.with_ansi(false).with_writer(std::io::stderr))
-    } else {
-        Box::new(fmt::layer().with_ansi(terminal).with_target(true).with_writer(std::io::stderr))
-    };
-    let filter = filter.add_directive(directive(READY));
-    start(Registry::default().with(lines.with_filter(filter)))?;
+    start(subscriber(filter.add_directive(directive(READY)), json, terminal, std::io::stderr))?;
     tracing::info!(program, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "{program} starts");
     Ok(())
 }
@@ -72,6 +66,22 @@ pub fn init_for_json() -> Result<(), Fault> {
 /// Says that the service has opened what it needs and does its work from now on: `<program> is ready`.
 pub fn ready(program: &'static str) {
     tracing::info!(target: READY, "{program} {READY_WORDS}");
+}
+
+/// The filter is of the whole subscriber, not of its one layer: such a one lets the next span or line on a thread go
+/// unsaid after anybody has asked there whether something else is logged, as sqlx does after each query
+/// (<https://github.com/tokio-rs/tracing/issues/2519>).
+fn subscriber<W>(filter: EnvFilter, json: bool, ansi: bool, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let lines: Box<dyn Layer<Layered<EnvFilter, Registry>> + Send + Sync> = if json {
+        let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(true);
+        Box::new(lines.with_ansi(false).with_writer(writer))
+    } else {
+        Box::new(fmt::layer().with_ansi(ansi).with_target(true).with_writer(writer))
+    };
+    Registry::default().with(filter).with(lines)
 }
 
 fn start(subscriber: impl SubscriberInitExt) -> Result<(), Fault> {
@@ -128,5 +138,48 @@ impl Validate for Config {
     /// The filter must parse. [`crate::program::main`] asks this for its service.
     fn faults(&self) -> Vec<Fault> {
         parse(&self.filter).err().map(|fault| Fault::new("filter", fault.problem)).into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn asking_whether_something_is_logged_hides_nothing() {
+        tracing_log::LogTracer::init().unwrap();
+        let lines = Lines::default();
+        let writer = lines.clone();
+        // With a level that some target is logged at: else nobody gets as far as to ask the filter.
+        let filter = parse("info,other=debug").unwrap();
+        let subscriber = subscriber(filter, false, false, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            for n in 0..3 {
+                let _asked = log::log_enabled!(log::Level::Debug);
+                tracing::info_span!("work", n).in_scope(|| {
+                    let _asked = log::log_enabled!(log::Level::Debug);
+                    tracing::info!("done");
+                });
+            }
+        });
+        let said = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        for n in 0..3 {
+            assert!(said.contains(&format!("work{{n={n}}}: runtime::telemetry::tests: done")), "{said}");
+        }
     }
 }

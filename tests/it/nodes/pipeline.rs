@@ -1,9 +1,11 @@
 //! The main job: upload, journal, replicas, catalog, download.
 
-use anyhow::Context as _;
-use proto::v1::{self, Outcome, ReplicaState};
+use anyhow::{Context as _, ensure};
+use proto::v1::upload_request::Payload;
+use proto::v1::{self, Outcome, ReplicaState, UploadRequest};
 use proto::{Sequence, VersionId};
-use tests::{Content, chunks, metadata, run};
+use runtime::trace::Trace;
+use tests::{Content, chunks, eventually, metadata, run};
 
 #[test]
 fn what_is_uploaded_is_on_all_nodes_and_comes_back_from_each_of_them() {
@@ -42,6 +44,47 @@ fn what_is_uploaded_is_on_all_nodes_and_comes_back_from_each_of_them() {
                 }
             }
             cluster.verify().await
+        },
+    );
+}
+
+#[test]
+fn an_upload_can_be_followed_by_its_callers_trace() {
+    run(
+        |b| {
+            let b = b.replicators(1).env("replicator", "HIGHWATER_TELEMETRY__FILTER", "info,replicator=debug");
+            b.env("gateway", "HIGHWATER_TELEMETRY__FILTER", "info,journal=debug")
+        },
+        async |cluster| {
+            let mut client = cluster.client().await?;
+            let jetstream = async_nats::jetstream::new(async_nats::connect(cluster.stack.nats_url()?).await?);
+            let stream = jetstream.get_stream("HIGHWATER").await?;
+            let callers: Trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse()?;
+            for (path, traceparent) in
+                [("given", callers.to_string()), ("none", String::new()), ("odd", "1-2".to_owned())]
+            {
+                let first = UploadRequest { payload: Some(Payload::Metadata(metadata(path))) };
+                let mut request = tonic::Request::new(futures::stream::iter([first]));
+                if !traceparent.is_empty() {
+                    request.metadata_mut().insert("traceparent", traceparent.parse()?);
+                }
+                let receipt = client.files.upload(request).await?.into_inner().receipt.context("no receipt")?;
+                let event = stream.get_raw_message(receipt.sequence.parse::<Sequence>()?.n).await?;
+                let carried: Trace = event.headers.get("traceparent").context("no traceparent")?.as_str().parse()?;
+                assert_eq!(carried.id() == callers.id(), path == "given", "{carried}");
+                assert_ne!(carried, callers, "the gateway's own step");
+                cluster.replicated(path, 3).await;
+                for (service, words) in [("gateway", "published hw.v1."), ("replicator-1", "stored replica of ")] {
+                    let trace_id = format!("trace_id={}", carried.id());
+                    eventually("the log names the trace", async || {
+                        let said = std::fs::read_to_string(cluster.stack.log(service))?;
+                        ensure!(said.lines().any(|line| line.contains(words) && line.contains(&trace_id)), "{said}");
+                        anyhow::Ok(())
+                    })
+                    .await;
+                }
+            }
+            Ok(())
         },
     );
 }

@@ -1,6 +1,7 @@
 //! One event alone, and what the server's answers mean.
 
 use async_nats::{HeaderMap, Request, RequestErrorKind};
+use runtime::trace::TRACEPARENT;
 use serde::Deserialize;
 
 use super::{Entry, Failure, Message, Published};
@@ -84,6 +85,9 @@ pub(super) async fn request(
 pub(super) fn headers(message: &Message) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(MESSAGE_ID, message.id.as_str());
+    if let Some(trace) = message.trace {
+        headers.insert(TRACEPARENT, trace.to_string());
+    }
     headers
 }
 

@@ -13,3 +13,4 @@ mod publish;
 mod refills;
 mod replay;
 mod safety;
+mod trace;
