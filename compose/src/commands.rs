@@ -10,6 +10,7 @@ use runtime::program::EXIT_USAGE;
 use runtime::{ErrorLine, wants_json};
 
 use crate::control::Request;
+use crate::install::Servers;
 use crate::programs::Tool;
 use crate::{Install, NodeKind, Progress};
 
@@ -174,7 +175,8 @@ async fn ask(root: &Path, request: Request) -> anyhow::Result<()> {
 fn install(options: &ForTests) -> anyhow::Result<()> {
     let programs = crate::programs::Programs::new(&runtime::config::Environment::process());
     let ForTests { installation: Installation { install, nodes }, also } = options;
-    crate::install::ensure(&programs, *nodes, also, *install, &Progress::stderr())?;
+    let servers = Servers { nats: true, postgres: true, minio: *nodes == NodeKind::Minio };
+    crate::install::ensure(&programs, servers, also, *install, &Progress::stderr())?;
     let minio = programs.minio().filter(|_| *nodes != NodeKind::Embedded);
     let servers = [programs.nats_server(), programs.postgres(None).map(|bin| bin.join("postgres")), minio];
     let tools = also.iter().map(|tool| programs.tool(*tool));

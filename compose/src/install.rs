@@ -11,10 +11,10 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use rustix::fs::FlockOperation;
 
+use crate::Progress;
 use crate::answer::tail;
 use crate::data::make_dir;
 use crate::programs::{POSTGRES_MAJOR, Programs, Tool};
-use crate::{NodeKind, Progress};
 
 /// Without what a debugger needs: that takes a seventh less time.
 const GO_INSTALL: [&str; 4] = ["go", "install", "-gcflags=all=-dwarf=false", "-ldflags=-s"];
@@ -57,6 +57,14 @@ struct MadeByGo {
     name: &'static str,
 }
 
+/// Which servers a run starts itself: only these need be there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Servers {
+    pub(crate) nats: bool,
+    pub(crate) postgres: bool,
+    pub(crate) minio: bool,
+}
+
 /// Who is asking, and whether somebody can answer.
 #[derive(Debug, Clone, Copy)]
 struct Caller {
@@ -77,29 +85,29 @@ impl FromStr for Install {
     }
 }
 
-/// Installs what is missing of what a run with such nodes needs, and of the tools. Two runs at once, also from two
+/// Installs what is missing of the servers and of the tools. Two runs at once, also from two
 /// clones, install it once.
 pub(crate) fn ensure(
     programs: &Programs,
-    nodes: NodeKind,
+    servers: Servers,
     tools: &[Tool],
     install: Install,
     progress: &Progress,
 ) -> anyhow::Result<()> {
     let has_terminal = std::io::stdin().is_terminal();
     let caller = Caller { is_root: rustix::process::geteuid().is_root(), has_terminal };
-    ensure_for(caller, programs, nodes, tools, install, progress)
+    ensure_for(caller, programs, servers, tools, install, progress)
 }
 
 fn ensure_for(
     caller: Caller,
     programs: &Programs,
-    nodes: NodeKind,
+    servers: Servers,
     tools: &[Tool],
     install: Install,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    let missing = || missing(caller, programs, nodes, tools);
+    let missing = || missing(caller, programs, servers, tools);
     let needs = missing();
     if needs.is_empty() {
         return Ok(());
@@ -132,15 +140,15 @@ fn ensure_for(
     }
 }
 
-fn missing(caller: Caller, programs: &Programs, nodes: NodeKind, tools: &[Tool]) -> Vec<Need> {
+fn missing(caller: Caller, programs: &Programs, servers: Servers, tools: &[Tool]) -> Vec<Need> {
     let mut needs = Vec::new();
-    if programs.nats_server().is_none() {
+    if servers.nats && programs.nats_server().is_none() {
         needs.push(by_go(programs, "nats-server", NATS_PACKAGE, "nats-server 2.15.1 or newer"));
     }
-    if programs.postgres(None).is_none() {
+    if servers.postgres && programs.postgres(None).is_none() {
         needs.push(postgres(programs, caller));
     }
-    if nodes == NodeKind::Minio && programs.minio().is_none() {
+    if servers.minio && programs.minio().is_none() {
         needs.push(by_go(programs, "minio", MINIO_PACKAGE, "minio"));
     }
     for tool in tools.iter().filter(|tool| programs.tool(**tool).is_none()) {

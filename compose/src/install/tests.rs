@@ -11,6 +11,9 @@ const ROOT: Caller = Caller { is_root: true, has_terminal: false };
 const USER: Caller = Caller { is_root: false, has_terminal: false };
 const USER_AT_TERMINAL: Caller = Caller { is_root: false, has_terminal: true };
 
+const SERVERS: Servers = Servers { nats: true, postgres: true, minio: false };
+const WITH_MINIO: Servers = Servers { minio: true, ..SERVERS };
+
 const APT_UPDATE: &str = "apt-get -o DPkg::Lock::Timeout=600 update";
 const APT_INSTALL: &str = "apt-get -o DPkg::Lock::Timeout=600 install --yes --no-install-recommends postgresql";
 
@@ -95,10 +98,10 @@ impl System {
         Programs::new(&Environment::of(vars)).of_system(self.dir.path())
     }
 
-    fn ensure(&self, caller: Caller, nodes: NodeKind, tools: &[Tool], install: Install) -> anyhow::Result<()> {
+    fn ensure(&self, caller: Caller, servers: Servers, tools: &[Tool], install: Install) -> anyhow::Result<()> {
         let sink = Arc::clone(&self.said);
         let progress = Progress::to(move |line| sink.lock().unwrap().push(line.to_owned()));
-        ensure_for(caller, &self.programs(), nodes, tools, install, &progress)
+        ensure_for(caller, &self.programs(), servers, tools, install, &progress)
     }
 
     fn has_said(&self, line: &str) -> bool {
@@ -140,7 +143,7 @@ fn install_is_yes_or_no() {
 #[test]
 fn without_go_one_line_says_how_to_install_it() {
     let system = System::with(&[]);
-    let needs = missing(USER, &system.programs(), NodeKind::Minio, &[Tool::Buf]);
+    let needs = missing(USER, &system.programs(), WITH_MINIO, &[Tool::Buf]);
     let nats = needs.iter().find(|need| need.program.starts_with("nats-server")).unwrap();
     assert!(nats.commands.is_empty());
     assert!(nats.hint.contains("install Go") && nats.hint.lines().count() == 1, "{}", nats.hint);
@@ -151,7 +154,7 @@ fn without_go_one_line_says_how_to_install_it() {
 #[test]
 fn install_no_installs_nothing() {
     let system = System::debian(&[("go", GO), ("apt-get", APT_GET)]);
-    let refused = line(system.ensure(ROOT, NodeKind::Minio, &[], Install::No));
+    let refused = line(system.ensure(ROOT, WITH_MINIO, &[], Install::No));
     for command in [&go_install(MINIO_PACKAGE), APT_UPDATE, APT_INSTALL] {
         assert!(system.has_said(&format!("will run: {command}")), "{command}");
     }
@@ -163,7 +166,7 @@ fn install_no_installs_nothing() {
 #[test]
 fn go_makes_what_is_missing_and_it_is_found_under_its_own_name() {
     let system = System::debian(&[("go", GO), ("apt-get", APT_GET)]);
-    system.ensure(ROOT, NodeKind::Minio, &[Tool::Buf, Tool::DockerCompose], Install::Yes).unwrap();
+    system.ensure(ROOT, WITH_MINIO, &[Tool::Buf, Tool::DockerCompose], Install::Yes).unwrap();
     let programs = system.programs();
     assert_eq!(programs.nats_server(), Some(programs.installed("nats-server")));
     assert_eq!(programs.minio(), Some(programs.installed("minio")));
@@ -171,14 +174,14 @@ fn go_makes_what_is_missing_and_it_is_found_under_its_own_name() {
     assert_eq!(programs.tool(Tool::DockerCompose), Some(programs.installed("docker-compose")));
     assert!(system.has_said(&format!("will run: {}", go_install(DOCKER_COMPOSE_PACKAGE))));
     system.said.lock().unwrap().clear();
-    system.ensure(ROOT, NodeKind::Minio, &[Tool::Buf], Install::No).unwrap();
+    system.ensure(ROOT, WITH_MINIO, &[Tool::Buf], Install::No).unwrap();
     assert!(system.said.lock().unwrap().is_empty(), "nothing is missing any more");
 }
 
 #[test]
 fn buf_comes_from_npm_where_there_is_one() {
     let system = System::debian(&[("go", GO), ("npm", NPM), ("apt-get", APT_GET)]);
-    system.ensure(ROOT, NodeKind::Embedded, &[Tool::Buf], Install::Yes).unwrap();
+    system.ensure(ROOT, SERVERS, &[Tool::Buf], Install::Yes).unwrap();
     let programs = system.programs();
     assert_eq!(programs.tool(Tool::Buf), Some(programs.installed("buf")));
     let cache = programs.cache().display();
@@ -190,7 +193,7 @@ fn buf_comes_from_npm_where_there_is_one() {
 #[test]
 fn root_runs_apt_itself() {
     let system = System::debian(&[("go", GO), ("apt-get", APT_GET), ("sudo", SUDO)]);
-    system.ensure(ROOT, NodeKind::Embedded, &[], Install::Yes).unwrap();
+    system.ensure(ROOT, SERVERS, &[], Install::Yes).unwrap();
     assert!(system.has_said(&format!("will run: {APT_INSTALL}")));
     assert_eq!(system.log(), format!("{APT_UPDATE}\n{APT_INSTALL}\n"));
 }
@@ -199,7 +202,7 @@ fn root_runs_apt_itself() {
 fn others_run_apt_with_sudo_that_asks_only_at_a_terminal() {
     for (caller, sudo) in [(USER, "sudo -n"), (USER_AT_TERMINAL, "sudo")] {
         let system = System::debian(&[("go", GO), ("apt-get", APT_GET), ("sudo", SUDO)]);
-        system.ensure(caller, NodeKind::Embedded, &[], Install::Yes).unwrap();
+        system.ensure(caller, SERVERS, &[], Install::Yes).unwrap();
         let shown = format!("will run: {sudo} env DEBIAN_FRONTEND=noninteractive {APT_INSTALL}");
         assert!(system.has_said(&shown), "{shown}");
         let asked = if sudo == "sudo" { "sudo env" } else { sudo };
@@ -211,7 +214,7 @@ fn others_run_apt_with_sudo_that_asks_only_at_a_terminal() {
 fn a_sudo_that_refuses_ends_it_with_the_command_and_its_words() {
     let refuses = "echo 'sudo: a password is required' >&2\nexit 1\n";
     let system = System::debian(&[("go", GO), ("apt-get", APT_GET), ("sudo", refuses)]);
-    let failed = format!("{:#}", system.ensure(USER, NodeKind::Embedded, &[], Install::Yes).unwrap_err());
+    let failed = format!("{:#}", system.ensure(USER, SERVERS, &[], Install::Yes).unwrap_err());
     assert!(failed.starts_with("`sudo -n env ") && failed.contains("a password is required"), "{failed}");
 }
 
@@ -226,10 +229,51 @@ fn where_nothing_can_be_run_one_line_says_what_to_do() {
     ];
     for (make, words) in cases {
         let system = make();
-        let refused = line(system.ensure(USER, NodeKind::Embedded, &[], Install::Yes));
+        let refused = line(system.ensure(USER, SERVERS, &[], Install::Yes));
         assert!(refused.contains(words), "{refused}");
         assert!(!system.dir.path().join(".cache/highwater/bin/nats-server").exists(), "nothing is half done");
     }
+}
+
+#[test]
+fn a_server_that_is_given_need_not_be_here() {
+    let system = System::with(&[]);
+    for (given, needed) in [
+        (Servers { postgres: false, ..SERVERS }, &["nats-server"][..]),
+        (Servers { nats: false, ..SERVERS }, &["postgres"]),
+        (Servers { nats: false, postgres: false, minio: true }, &["minio"]),
+    ] {
+        let needs = missing(USER, &system.programs(), given, &[]);
+        let missing: Vec<&str> = needs.iter().filter_map(|need| need.program.split(' ').next()).collect();
+        assert_eq!(missing, needed);
+    }
+    system.ensure(USER, Servers { nats: false, postgres: false, minio: false }, &[], Install::No).unwrap();
+}
+
+#[test]
+fn a_nats_server_that_is_too_old_is_passed_over() {
+    let system = System::with(&[("nats-server", "echo 'nats-server: v2.14.9'\n")]);
+    let programs = system.programs();
+    assert_eq!(programs.nats_server(), None);
+    system.script(".cache/highwater/bin/nats-server", "echo 'nats-server: v2.15.1'\n");
+    assert_eq!(programs.nats_server(), Some(programs.installed("nats-server")));
+}
+
+#[test]
+fn a_postgres_of_homebrew_is_found_the_newest_first() {
+    let system = System::with(&[]);
+    for (folder, version) in [
+        ("usr/local/opt/postgresql@18/bin", "18.1"),
+        ("opt/homebrew/opt/postgresql@16/bin", "16.9 (Homebrew)"),
+        ("opt/homebrew/opt/postgresql@17/bin", "17.5 (Homebrew)"),
+        ("opt/homebrew/opt/postgresql@14/bin", "14.1 (Homebrew)"),
+    ] {
+        for name in ["postgres", "initdb", "createdb", "dropdb", "psql"] {
+            system.script(&format!("{folder}/{name}"), &format!("echo 'postgres (PostgreSQL) {version}'\n"));
+        }
+    }
+    let of_homebrew = system.dir.path().join("opt/homebrew/opt/postgresql@17/bin");
+    assert_eq!(system.programs().postgres(None), Some(of_homebrew));
 }
 
 #[test]
@@ -243,9 +287,7 @@ fn a_postgres_that_is_too_old_is_passed_over() {
     postgres("bin", "14.9 (Debian 14.9-1)");
     let programs = system.programs();
     assert_eq!(programs.postgres(None), None);
-    assert!(
-        missing(USER, &programs, NodeKind::Embedded, &[]).iter().any(|need| need.program.starts_with("postgres 15"))
-    );
+    assert!(missing(USER, &programs, SERVERS, &[]).iter().any(|need| need.program.starts_with("postgres 15")));
     postgres("usr/lib/postgresql/15/bin", "15.4");
     assert_eq!(programs.postgres(None), Some(system.dir.path().join("usr/lib/postgresql/15/bin")));
     let on_path = system.dir.path().join("bin").canonicalize().unwrap();

@@ -11,7 +11,7 @@ use runtime::config::Environment;
 
 use super::{Inner, Stack, leftovers};
 use crate::data::Data;
-use crate::install::{self, Install};
+use crate::install::{self, Install, Servers};
 use crate::ports::Ports;
 use crate::programs::{self, Programs};
 use crate::servers::node::read_nodes_file;
@@ -290,12 +290,11 @@ impl Builder {
         if self.node_count > 0 {
             self.nodes = self.nodes.settle(&data, &programs)?;
         }
-        if self.nats || self.postgres || self.node_count > 0 {
-            let kind = if self.node_count > 0 { self.nodes } else { NodeKind::Embedded };
-            let (programs, install, progress) = (programs.clone(), self.install, self.progress.clone());
-            let installing = move || install::ensure(&programs, kind, &[], install, &progress);
-            tokio::task::spawn_blocking(installing).await.context("install what is missing")??;
-        }
+        let minio = self.node_count > 0 && self.nodes == NodeKind::Minio;
+        let servers = Servers { nats: self.nats, postgres: self.postgres, minio };
+        let (found_by, install, progress) = (programs.clone(), self.install, self.progress.clone());
+        let installing = move || install::ensure(&found_by, servers, &[], install, &progress);
+        tokio::task::spawn_blocking(installing).await.context("install what is missing")??;
         let ports = Ports::choose(self.ports, &self.listeners())?;
         let postgres = if self.postgres {
             let addr = ports.addr("postgres")?;
