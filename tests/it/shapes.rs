@@ -1,9 +1,11 @@
 //! What `--json` prints, field by field, and how the programs end. Scripts rely on it: a change here breaks them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Output;
 
 use anyhow::{Context as _, ensure};
 use proto::v1;
+use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use tests::{Content, eventually, run};
 
@@ -100,6 +102,50 @@ fn errors_have_a_fixed_shape_and_every_kind_an_exit_code() {
     );
 }
 
+/// Which fields the rows of each table have: their order follows from ids.
+fn fields_of_rows(told: &[u8]) -> anyhow::Result<String> {
+    let mut tables = BTreeMap::new();
+    for line in serde_json::Deserializer::from_slice(told).into_iter::<Value>() {
+        let line = line?;
+        let Some(table) = line["table"].as_str() else { continue };
+        ensure!(line.as_object().is_some_and(|line| line.len() == 2), "{line}");
+        let row = line["row"].as_object().with_context(|| line.to_string())?;
+        tables.insert(table.to_owned(), row.keys().cloned().collect::<BTreeSet<_>>());
+    }
+    Ok(format!("{tables:#?}"))
+}
+
+#[test]
+fn the_tools_of_the_journal_have_fixed_shapes() {
+    run(
+        |b| b.replicators(1).env("replicator", "HIGHWATER_REPLICATOR__ARCHIVE_SAVE_WITHIN", "100ms"),
+        async |cluster| {
+            let folder = tempfile::tempdir()?;
+            let redact = Redact::new(cluster, folder.path())?;
+            cluster.client().await?.put("a", Content::new(1, 5000)).await?;
+            cluster.settle().await;
+            let verified = eventually("every node has the whole journal", async || {
+                let output = cluster.output("gateway", &["journal", "verify", "--json"]).await?;
+                let told: Value = serde_json::from_slice(answer(&output)?)?;
+                let head = told["sequence"].as_str().and_then(|text| text.rsplit_once('-')).context("no head")?.1;
+                let is_whole =
+                    |archive: &Value| archive["archived"].as_u64().map(|n| n.to_string()) == Some(head.to_owned());
+                let archives = told["archives"].as_array().context("no archives")?;
+                ensure!(archives.len() == 3 && archives.iter().all(is_whole), "{told}");
+                Ok(output)
+            })
+            .await;
+            insta::assert_snapshot!("journal_verify", redact.lines(answer(&verified)?)?);
+            for service in ["gateway", "replicator-1", "projector"] {
+                cluster.stack.stop(service).await?;
+            }
+            let restored = cluster.output("gateway", &["journal", "restore", "--dry-run", "--json"]).await?;
+            insta::assert_snapshot!("journal_restore", redact.lines(answer(&restored)?)?);
+            Ok(())
+        },
+    );
+}
+
 /// A gRPC server that offers nothing but health.
 async fn stranger() -> anyhow::Result<(String, tokio::task::JoinSet<()>)> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
@@ -128,6 +174,15 @@ fn the_projectors_tools_have_fixed_shapes_and_exit_codes() {
             };
             insta::assert_snapshot!("verify_equal", said(&["verify"]).await?);
             insta::assert_snapshot!("rebuild", said(&["rebuild", "--verify"]).await?);
+            insta::assert_snapshot!("rebuild_switched", said(&["rebuild", "--switch"]).await?);
+            insta::assert_snapshot!("prune_dry_run", said(&["prune", "--dry-run"]).await?);
+            insta::assert_snapshot!("prune", said(&["prune"]).await?);
+            let slice = folder.path().join("slice.jsonl").display().to_string();
+            let exported = cluster.projector(&["export", "--out", &slice]).await?;
+            ensure!(exported.status.success(), "{exported:?}");
+            insta::assert_snapshot!("fold_events", said(&["fold", "--from", &slice, "--events"]).await?);
+            let rows = cluster.projector(&["fold", "--from", &slice, "--rows", "--json"]).await?;
+            insta::assert_snapshot!("fold_rows", fields_of_rows(answer(&rows)?)?);
             insta::assert_snapshot!("migrate", said(&["migrate"]).await?);
 
             let mut database = PgConnection::connect(&cluster.stack.database_url()?).await?;

@@ -83,22 +83,44 @@ impl Client {
 
     /// Downloads and answers the header as well. The number of bytes must be what the header says.
     pub async fn download(&mut self, request: v1::DownloadRequest) -> Result<(v1::DownloadHeader, Bytes), Status> {
+        let (mut header, mut bytes) = (None, BytesMut::new());
+        self.receive(request, &mut header, &mut bytes).await?;
+        let header = header.unwrap_or_default();
+        if bytes.len() as u64 != header.length {
+            return Err(Status::internal(format!("{} bytes instead of {}", bytes.len(), header.length)));
+        }
+        Ok((header, bytes.freeze()))
+    }
+
+    /// Downloads a whole file of `main` that breaks off: what came of it, and why no more did.
+    pub async fn get_broken(&mut self, path: &str) -> anyhow::Result<(Bytes, Status)> {
+        let request = v1::DownloadRequest { path: path.to_owned(), ..Default::default() };
+        let mut bytes = BytesMut::new();
+        match self.receive(request, &mut None, &mut bytes).await {
+            Ok(()) => bail!("all {} bytes of {path} came", bytes.len()),
+            Err(status) => Ok((bytes.freeze(), status)),
+        }
+    }
+
+    async fn receive(
+        &mut self,
+        request: v1::DownloadRequest,
+        header: &mut Option<v1::DownloadHeader>,
+        bytes: &mut BytesMut,
+    ) -> Result<(), Status> {
         let mut stream = self.files.download(request).await?.into_inner();
         let first = stream.message().await?.and_then(|message| message.payload);
-        let Some(Down::Header(header)) = first else {
+        let Some(Down::Header(first)) = first else {
             return Err(Status::internal(format!("the first message is no header: {first:?}")));
         };
-        let mut bytes = BytesMut::new();
+        *header = Some(first);
         while let Some(message) = stream.message().await? {
             match message.payload {
                 Some(Down::Chunk(chunk)) => bytes.extend_from_slice(&chunk),
                 other => return Err(Status::internal(format!("no chunk: {other:?}"))),
             }
         }
-        if bytes.len() as u64 != header.length {
-            return Err(Status::internal(format!("{} bytes instead of {}", bytes.len(), header.length)));
-        }
-        Ok((header, bytes.freeze()))
+        Ok(())
     }
 
     /// The file at a path of `main`.

@@ -118,6 +118,8 @@ fn streams_out_of_order_are_refused() {
                 Code::InvalidArgument,
                 "message_invalid",
             );
+            assert_eq!(stored(cluster, &mut client).await?, before);
+            assert_eq!(s3::unfinished(cluster).await?, Vec::<String>::new());
             client.send(futures::stream::iter([first(), chunk(vec![7_u8; 64 * 1024])])).await?;
             assert_eq!(s3::blobs(cluster).await?.len(), before.1.len() + 1, "only the good one");
             Ok(())
@@ -167,6 +169,7 @@ fn a_cancelled_or_cut_upload_leaves_nothing() {
     run(
         |b| b.replicators(0),
         async |cluster| {
+            let before = stored(cluster, &mut cluster.client().await?).await?;
             for size in [100_000, 40 * MIB] {
                 let mut client = cluster.client().await?;
                 // The stream stays open after its chunks, until the call is dropped.
@@ -179,9 +182,19 @@ fn a_cancelled_or_cut_upload_leaves_nothing() {
                     futures::future::pending::<UploadRequest>().await
                 });
                 let messages = futures::stream::iter([first]).chain(body).chain(signal);
+                let in_its_middle = async {
+                    all_sent.await?;
+                    // What is longer than a slice is on a node by now.
+                    eventually("it has begun there", async || {
+                        ensure!(size < 8 * MIB || !s3::unfinished(cluster).await?.is_empty(), "nothing was begun");
+                        Ok(())
+                    })
+                    .await;
+                    anyhow::Ok(())
+                };
                 tokio::select! {
                     outcome = client.send(messages) => anyhow::bail!("it ended: {outcome:?}"),
-                    signal = all_sent => signal?,
+                    begun = in_its_middle => begun?,
                 }
             }
             eventually("nothing of it is left", async || {
@@ -192,6 +205,7 @@ fn a_cancelled_or_cut_upload_leaves_nothing() {
                 Ok(())
             })
             .await;
+            assert_eq!(stored(cluster, &mut cluster.client().await?).await?, before);
             refused(cluster.client().await?.get("cut").await, Code::NotFound, "file_not_found");
             Ok(())
         },

@@ -143,8 +143,10 @@ fn wrong_bytes_never_reach_a_client() {
                 let middle = client.get_range(path, size / 2 - 10, Some(20)).await?;
                 assert_eq!(middle, content.range(size / 2 - 10, 20), "{path}");
                 overwrite(cluster, "node-c", &key, wrong).await?;
-                let status = client.get(path).await.expect_err("no node has the right bytes");
-                assert_eq!(reason_of(&status), "no_copy_available", "{status:?}");
+                let (came, status) = client.get_broken(path).await?;
+                assert_eq!((status.code(), reason_of(&status).as_str()), (Code::Unavailable, "no_copy_available"));
+                assert!(status.get_details_retry_info().is_some(), "{status:?}");
+                assert!(content.bytes().starts_with(&came), "{path}: a wrong byte is among the {}", came.len());
             }
             Ok(())
         },

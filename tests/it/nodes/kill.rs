@@ -32,8 +32,12 @@ fn number(name: &str, default: impl FnOnce() -> u64) -> u64 {
 }
 
 fn content(seed: u64, uploader: u64, n: u64) -> Content {
-    // Mostly small; some of several slices.
-    let size = if n % 17 == 16 { 9 * 1024 * 1024 + n } else { 1000 + (n * 7919) % 60_000 };
+    // Mostly small; some of several slices, and one uploader's at times for the lane of the large ones.
+    let size = match (uploader, n % 17) {
+        (0, 16) => proto::LARGE_BLOB_BYTES + n,
+        (_, 16) => 9 * 1024 * 1024 + n,
+        _ => 1000 + (n * 7919) % 60_000,
+    };
     Content::new(seed ^ (uploader << 32) ^ n, size)
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use async_nats::jetstream::stream;
 use journal::{Error, JOURNAL_DIVERGED, JOURNAL_UNSAFE};
 use proto::Sequence;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 
 use crate::bench::Bench;
 use crate::server::{Server, Sync, eventually};
@@ -47,6 +48,47 @@ async fn a_server_whose_state_cannot_be_seen() -> Result<()> {
     let sentence = refusal(&bench).await;
     assert!(sentence.contains("cannot see whether nats-server"), "{sentence}");
     assert!(sentence.contains("is nats-server"), "{sentence}");
+    Ok(())
+}
+
+/// The address of a way to the server on which it says that it is of another version.
+async fn as_version(server: &Server, version: &'static str) -> Result<String> {
+    let real = server.url.trim_start_matches("nats://").to_owned();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let addr = listener.local_addr()?;
+    let mut ways = tokio::task::JoinSet::new();
+    tokio::runtime::Handle::current().spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = tokio::net::TcpStream::connect(&real).await?;
+            ways.spawn(async move {
+                // All that it says at first is one line.
+                let mut hello = String::new();
+                let mut reader = tokio::io::BufReader::new(&mut server);
+                reader.read_line(&mut hello).await?;
+                let rest = reader.buffer().to_vec();
+                let (before, found) = hello.split_once("\"version\":\"").context("a greeting without a version")?;
+                let (_, after) = found.split_once('"').context("a version without an end")?;
+                client.write_all(format!("{before}\"version\":\"{version}\"{after}").as_bytes()).await?;
+                client.write_all(&rest).await?;
+                tokio::io::copy_bidirectional(&mut client, &mut server).await?;
+                anyhow::Ok(())
+            });
+        }
+        anyhow::Ok(())
+    });
+    Ok(format!("nats://{addr}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_too_old() -> Result<()> {
+    let mut bench = Bench::start().await?;
+    bench.config.url = as_version(&bench.server, "2.15.0").await?;
+    let sentence = refusal(&bench).await;
+    assert!(sentence.contains("has the version \"2.15.0\": 2.15.1 or newer is needed"), "{sentence}");
+    let init = bench.init().await.unwrap_err().to_string();
+    assert!(init.contains("2.15.1 or newer is needed"), "{init}");
+    bench.config.url = as_version(&bench.server, "2.15.1").await?;
+    bench.open().await?;
     Ok(())
 }
 
