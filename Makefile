@@ -26,9 +26,10 @@ ON_NODES = nodes:: replication:: journal::archive files::resume:: shutdown::the_
 # But not what is about requests, the catalog, the lines to other servers, and who copies what and when: the nodes only
 # stand by.
 NOT_ON_NODES = $(NODES_STAND_BY:%=--skip %)
-NODES_STAND_BY = nodes::bad_input nodes::retention replication::again replication::catching_up replication::explain \
-  replication::lag replication::lines replication::origins replication::placement \
-  replication::scale replication::weights
+NODES_STAND_BY = nodes::bad_input::names nodes::bad_input::invalid nodes::bad_input::streams \
+  nodes::bad_input::downloads nodes::bad_input::the_same nodes::retention replication::again \
+  replication::catching_up replication::explain replication::lag replication::lines replication::origins \
+  replication::placement replication::scale replication::weights
 
 .PHONY: help demo up test test-nodes build build-tests lint deny bench soak
 

@@ -155,9 +155,13 @@ impl Server {
         trace::within(Some(trace), answer).instrument(span)
     }
 
-    /// The step that a request is of its caller's trace, or the first one of a new trace.
+    /// The step that a request is of its caller's trace, or the first one of a new trace, as also when several are named.
     fn trace(&self, headers: &HeaderMap) -> Trace {
-        let callers = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()?.parse::<Trace>().ok());
+        let mut named = headers.get_all(TRACEPARENT).into_iter();
+        let callers = match (named.next(), named.next()) {
+            (Some(value), None) => value.to_str().ok().and_then(|value| value.parse::<Trace>().ok()),
+            _ => None,
+        };
         callers.map_or_else(|| Trace::begin(&self.ids), |trace| trace.next(&self.ids))
     }
 }

@@ -271,12 +271,22 @@ async fn ctrl_c_stops_all_and_keeps_the_data_until_reset() -> anyhow::Result<()>
     // What is to be pasted into another terminal, with its blanks.
     std::fs::write(runner.folder().join("README.md"), "read")?;
     let pasted = said.lines().skip_while(|line| !line.starts_with("  export ")).take_while(|line| !line.is_empty());
-    let pasted: Vec<&str> = pasted.collect();
+    let [exports, pasted @ ..] = &pasted.collect::<Vec<_>>()[..] else { anyhow::bail!("{said}") };
     ensure!(pasted.len() > 6, "{said}");
-    let mut shell = std::process::Command::new("sh");
-    shell.args(["-e", "-c", &pasted.join("\n")]).current_dir(runner.folder()).stdin(std::process::Stdio::null());
-    let done = shell.output()?;
-    ensure!(done.status.success(), "{}: {pasted:#?} {}", done.status, tests::said(&done));
+    for line in pasted {
+        let mut shell = std::process::Command::new("sh");
+        shell
+            .args(["-c", &format!("{exports}\n{line}")])
+            .current_dir(runner.folder())
+            .stdin(std::process::Stdio::null());
+        // A file may not be in the catalog at once.
+        eventually(line, async || {
+            let done = shell.output()?;
+            ensure!(done.status.success(), "{}: {}", done.status, tests::said(&done));
+            anyhow::Ok(())
+        })
+        .await;
+    }
     assert_eq!(std::fs::read(runner.folder().join("copy.md"))?, b"read");
     // As the terminal does it: to everything in the foreground.
     signal("INT", -i64::from(runner.up_pid()?))?;

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::{Client, Content, eventually, node_kind, program, said};
 
 /// Ports that `HIGHWATER_PORT_BASE` moves, and one more, which marks a block of them as this test's: above those that
-/// clusters of other tests get, below those of outgoing connections.
+/// clusters of other tests get, below those of outgoing connections. compose's own tests have the same blocks.
 const BLOCK: u16 = 8;
 const BLOCKS: std::ops::Range<u16> = 3_875..4_095;
 

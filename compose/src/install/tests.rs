@@ -260,7 +260,7 @@ fn a_nats_server_that_is_too_old_is_passed_over() {
 }
 
 #[test]
-fn a_postgres_of_homebrew_is_found_the_newest_first() {
+fn a_postgres_of_homebrew_is_found_the_newest_of_its_folder() {
     let system = System::with(&[]);
     for (folder, version) in [
         ("usr/local/opt/postgresql@18/bin", "18.1"),

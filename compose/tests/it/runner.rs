@@ -24,13 +24,20 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A base with all its ports free, another one for each `test`; between the range of the free plan and the one that the
-/// system gives to outgoing connections.
-fn port_base(test: u32) -> u16 {
-    let is_free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    let mut slots = (0..170_u32).map(|n| (std::process::id() * 4 + test + n * 4) % 170);
-    let bases = slots.by_ref().map(|slot| 31_000 + u16::try_from(slot * 10).unwrap());
-    bases.into_iter().find(|base| (*base..base + 8).all(is_free)).unwrap()
+/// A base with all its ports free, between the range of the free plan and the one that the system gives to outgoing
+/// connections; and the port after them, which marks them as taken for other tests, also of other clones. The blocks are those of
+/// `tests::Runner`.
+fn port_base() -> (u16, TcpListener) {
+    const BLOCK: u16 = 8;
+    const BLOCKS: u32 = 220;
+    let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
+    let blocks = (0..BLOCKS).map(|n| (std::process::id() + n) % BLOCKS);
+    let mut bases = blocks.map(|block| 31_000 + u16::try_from(block).unwrap() * BLOCK);
+    let claimed = bases.find_map(|base| {
+        let claim = bind(base + BLOCK - 1)?;
+        (base..base + BLOCK - 1).all(|port| bind(port).is_some()).then_some((base, claim))
+    });
+    claimed.unwrap()
 }
 
 fn up(data: &Path, base: u16) -> Child {
@@ -86,7 +93,7 @@ fn guards(data: &Path) -> Vec<u32> {
 async fn a_killed_runner_leaves_no_orphan_and_no_obstacle() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let base = port_base(0);
+    let (base, _claim) = port_base();
     let mut first = up(&data, base);
     let pids = pids(&running(&data).await);
     assert_eq!(pids.len(), 5);
@@ -115,7 +122,7 @@ async fn a_killed_runner_leaves_no_orphan_and_no_obstacle() {
 async fn an_immediate_restart_waits_for_the_guards() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let base = port_base(1);
+    let (base, _claim) = port_base();
     let mut first = up(&data, base);
     running(&data).await;
     first.kill().await.unwrap();
@@ -131,7 +138,8 @@ async fn an_immediate_restart_waits_for_the_guards() {
 async fn verbs_reach_the_running_stack_and_what_died_alone_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let mut runner = up(&data, port_base(2));
+    let (base, _claim) = port_base();
+    let mut runner = up(&data, base);
     let before = running(&data).await;
     let row = |rows: &[Value], name: &str| rows.iter().find(|row| row["name"] == name).cloned().unwrap();
     let node = row(&before, "node-a");
@@ -168,7 +176,7 @@ async fn verbs_reach_the_running_stack_and_what_died_alone_comes_back() {
 #[tokio::test]
 async fn a_taken_port_gets_one_line_that_names_its_holder() {
     let dir = tempfile::tempdir().unwrap();
-    let base = port_base(3);
+    let (base, _claim) = port_base();
     let _holder = TcpListener::bind((Ipv4Addr::LOCALHOST, base + 1)).unwrap();
     let refused = servers().data(dir.path().join("data")).ports(PortPlan::Base(base)).start().await.unwrap_err();
     let refused = format!("{refused:#}");

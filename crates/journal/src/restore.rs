@@ -138,7 +138,7 @@ fn may_be_deleted(info: &stream::Info, wanted: Identity, replaced: Option<Replac
 // === impl Restoring ===
 
 impl Restoring {
-    /// Adds the event that comes next, as it was. Which headers it had besides its id does not matter to anybody.
+    /// Adds the event that comes next, as it was. Of its headers only the id is kept: traces end here.
     pub async fn add(&mut self, recorded: &Recorded) -> Result<(), Error> {
         if recorded.n != self.last + 1 {
             return Err(self.failed(recorded.n, &format!("event {} must come", self.last + 1)));

@@ -8,6 +8,8 @@ pub mod config;
 pub mod telemetry;
 
 mod error_line;
+#[cfg(test)]
+mod lines;
 
 pub mod clock;
 pub mod ports;

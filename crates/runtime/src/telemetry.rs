@@ -143,31 +143,16 @@ impl Validate for Config {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::lines::Lines;
 
     #[test]
     fn asking_whether_something_is_logged_hides_nothing() {
         tracing_log::LogTracer::init().unwrap();
         let lines = Lines::default();
-        let writer = lines.clone();
         // With a level that some target is logged at: else nobody gets as far as to ask the filter.
         let filter = parse("info,other=debug").unwrap();
-        let subscriber = subscriber(filter, false, false, move || writer.clone());
+        let subscriber = subscriber(filter, false, false, lines.clone());
         tracing::subscriber::with_default(subscriber, || {
             for n in 0..3 {
                 let _asked = log::log_enabled!(log::Level::Debug);
@@ -177,7 +162,7 @@ mod tests {
                 });
             }
         });
-        let said = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let said = lines.text();
         for n in 0..3 {
             assert!(said.contains(&format!("work{{n={n}}}: runtime::telemetry::tests: done")), "{said}");
         }

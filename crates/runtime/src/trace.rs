@@ -1,8 +1,11 @@
 //! W3C Trace Context (level 1, <https://www.w3.org/TR/trace-context-1/>): for which request something is done, told from
 //! process to process.
 //!
-//! The gateway goes on with the trace of its caller, or begins one; an event carries it in its headers; who works on the
-//! event goes on with it. Spans have its id as `trace_id`, so that the lines of one upload can be found in every log.
+//! The gateway makes a step of its own in the trace of its caller, or begins one; an event carries it in its headers; who
+//! works on the delivery of the event does so within that step. Spans have the trace's id as `trace_id`, so that the lines of one
+//! upload can be found in the logs of gateways and replicators. There it ends: what reports many copies at once belongs to many
+//! traces, and has the ids of their events; so have the projector and a journal that was restored. `tracestate` is not passed
+//! on, since nothing here is for those who write into it.
 
 use std::fmt;
 use std::str::FromStr;

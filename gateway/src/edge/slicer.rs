@@ -72,7 +72,7 @@ fn read_start(start: &[u8], max_chunk_bytes: u64) -> Start {
     let Some(bytes) = varint(&mut rest) else { return if message.len() < 20 { Start::Incomplete } else { whole() } };
     let after = message.len() - rest.len();
     match usize::try_from(bytes) {
-        Ok(bytes) if bytes + after == length && bytes as u64 <= max_chunk_bytes => {
+        Ok(bytes) if bytes.checked_add(after) == Some(length) && bytes as u64 <= max_chunk_bytes => {
             Start::Chunk { bytes, after: PREFIX_BYTES + after }
         }
         _ => whole(),

@@ -1,6 +1,6 @@
 //! What bad input gets: a code, a reason, one sentence; nothing stored, nothing leaked.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use proto::v1::upload_request::Payload;
@@ -22,7 +22,7 @@ fn chunk(bytes: impl Into<Bytes>) -> UploadRequest {
 
 /// The journal's head, and what is on the nodes.
 async fn stored(cluster: &Cluster, client: &mut Client) -> anyhow::Result<(String, Vec<String>)> {
-    let head = client.status().await?.journal.unwrap_or_default().head;
+    let head = client.status().await?.journal.context("no journal")?.head;
     Ok((head, s3::blobs(cluster).await?))
 }
 

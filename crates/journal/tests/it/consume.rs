@@ -251,15 +251,18 @@ async fn what_waits_in_backoff_leaves_room_for_others_whoever_put_it_off() -> Re
 
 /// It may have been told a second before that there is room, and takes some until it asks again; and then it waits.
 async fn takes_nothing_before(work: &mut journal::Work, due: Instant) -> Result<()> {
+    let asks_again = Instant::now() + Duration::from_secs(3);
+    let mut too_early = 0;
     loop {
-        let asked = Instant::now();
         let next = work.next(1).await?;
-        if asked.elapsed() > Duration::from_secs(3) {
-            assert!(Instant::now() >= due, "too much is put off, and more was taken");
+        let now = Instant::now();
+        if now >= due {
             next.ack().await;
             return Ok(());
         }
-        assert!(Instant::now() < due, "it has not waited");
+        // Who cannot be asked in time has room for one.
+        too_early += u32::from(now > asks_again);
+        assert!(too_early <= 1, "too much is put off, and more was taken");
         next.give_back().await;
     }
 }

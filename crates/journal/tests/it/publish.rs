@@ -30,7 +30,7 @@ async fn an_id_has_one_place() -> Result<()> {
 }
 
 /// How many of the first `count` messages were stored by a batch.
-async fn batched(bench: &Bench, count: u64) -> Result<usize> {
+pub(crate) async fn batched(bench: &Bench, count: u64) -> Result<usize> {
     let stream = bench.jetstream().await?.get_stream_no_info(&bench.config.stream).await?;
     let mut batched = 0;
     for n in 1..=count {

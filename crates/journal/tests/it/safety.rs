@@ -60,7 +60,7 @@ async fn as_version(server: &Server, version: &'static str) -> Result<String> {
     tokio::runtime::Handle::current().spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             let mut server = tokio::net::TcpStream::connect(&real).await?;
-            ways.spawn(async move {
+            let way = async move {
                 // All that it says at first is one line.
                 let mut hello = String::new();
                 let mut reader = tokio::io::BufReader::new(&mut server);
@@ -72,6 +72,11 @@ async fn as_version(server: &Server, version: &'static str) -> Result<String> {
                 client.write_all(&rest).await?;
                 tokio::io::copy_bidirectional(&mut client, &mut server).await?;
                 anyhow::Ok(())
+            };
+            ways.spawn(async move {
+                if let Err(error) = way.await {
+                    println!("the way to the server: {error:#}");
+                }
             });
         }
         anyhow::Ok(())

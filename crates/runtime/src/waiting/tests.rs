@@ -1,10 +1,8 @@
 use std::cell::Cell;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tracing_subscriber::fmt::MakeWriter;
-
 use super::*;
+use crate::lines::Lines;
 
 #[derive(Debug, PartialEq, thiserror::Error)]
 enum Error {
@@ -21,28 +19,6 @@ impl Transient for Error {
 }
 
 const POLICY: Policy = Policy::new(Duration::from_millis(1), Duration::from_millis(5));
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
 
 #[tokio::test]
 async fn says_what_it_waits_for_once_for_each_reason() {
@@ -61,7 +37,7 @@ async fn says_what_it_waits_for_once_for_each_reason() {
     .await;
     drop(guard);
     assert_eq!(outcome.unwrap(), "here");
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = lines.text();
     let text: Vec<&str> = text.lines().map(str::trim).collect();
     assert_eq!(text[0], "WARN waiting for the stream HIGHWATER: NATS does not answer");
     assert_eq!(text[1], "WARN waiting for the stream HIGHWATER: there is no such stream");

@@ -135,3 +135,17 @@ fn compressed_messages_are_left_to_tonic() {
     start[0] = 1;
     assert!(matches!(read_start(&start, MAX_CHUNK), Start::Whole(_)));
 }
+
+#[tokio::test]
+async fn a_chunk_that_says_it_is_longer_than_can_be_is_passed_on() {
+    let mut message = BytesMut::new();
+    encode_key(CHUNK_FIELD, WireType::LengthDelimited, &mut message);
+    encode_varint(u64::MAX, &mut message);
+    message.put_bytes(7, PIECE_BYTES);
+    let mut stream = BytesMut::new();
+    stream.put_u8(0);
+    stream.put_u32(u32::try_from(message.len()).unwrap());
+    stream.put(message);
+    let stream = stream.freeze();
+    assert_eq!(sliced(&stream, 1000).await, stream);
+}
