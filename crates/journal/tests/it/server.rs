@@ -36,7 +36,7 @@ struct Ports {
     monitoring: Vec<String>,
 }
 
-/// Polls until `probe` gives something. The only wait of these tests.
+/// Polls until `probe` gives something: how these tests wait.
 pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
