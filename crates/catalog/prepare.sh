@@ -42,6 +42,7 @@ cargo check --quiet --manifest-path "$here/../../Cargo.toml" --workspace --lib
 touch "$here/src/lib.rs"
 
 mkdir -p "$out"
+ls "$fresh"/query-*.json >/dev/null
 if [ $# -eq 0 ]; then
     rm -f "$out"/query-*.json
 fi
