@@ -192,6 +192,7 @@ impl Plan {
                 journal.row(row);
             }
             println!("### Journal and catalog\n\n{journal}");
+            println!("### What each program has used since its last start\n\n{}", process::used(cluster)?);
         }
         if self.wanted.part("recovery") {
             let mut lag =

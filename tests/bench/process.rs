@@ -1,11 +1,13 @@
 //! CPU time and memory of the cluster's processes, from /proc.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use tests::Cluster;
 
-use crate::report::median;
+use crate::report::{Table, mebibytes, median};
 
 /// Clock ticks a second in /proc/<pid>/stat: USER_HZ, 100 on every Linux that this runs on (man 5 proc).
 const TICKS: f64 = 100.0;
@@ -87,6 +89,22 @@ pub(crate) fn ended_seconds() -> anyhow::Result<f64> {
     Ok(Stat::parse(&fs::read_to_string("/proc/self/stat")?)?.ended)
 }
 
+/// What each program has used since it was last started: a row each.
+pub(crate) fn used(cluster: &Cluster) -> anyhow::Result<Table> {
+    let mut table = Table::new(&["program", "CPU", "memory at the peak"]);
+    for row in cluster.stack.ps() {
+        let Some(pid) = row.pid else { continue };
+        let (seconds, memory) = if row.name == "postgres" {
+            // A process for each connection, and their peaks cannot be added: most of their memory is common.
+            (family_seconds(pid)?, format!("{} in the end, all its processes", mebibytes(family_bytes(pid)?)))
+        } else {
+            (cpu_seconds(cluster, &row.name)?, mebibytes(peak_bytes(cluster, &row.name)?))
+        };
+        table.row(vec![row.name, format!("{seconds:.1} s"), memory]);
+    }
+    Ok(table)
+}
+
 /// The most memory that a program has had resident, in bytes.
 pub(crate) fn peak_bytes(cluster: &Cluster, name: &str) -> anyhow::Result<u64> {
     peak(&read(cluster, name, "status")?)
@@ -94,9 +112,13 @@ pub(crate) fn peak_bytes(cluster: &Cluster, name: &str) -> anyhow::Result<u64> {
 
 /// The most memory that a process has had resident, in bytes, by its /proc/<pid>/status.
 pub(crate) fn peak(status: &str) -> anyhow::Result<u64> {
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).context("no VmHWM")?;
-    let kib: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
-    Ok(kib * 1024)
+    Ok(kibibytes(status, "VmHWM:")? * 1024)
+}
+
+/// The number of a line such as `VmHWM:   1234 kB`.
+fn kibibytes(text: &str, name: &str) -> anyhow::Result<u64> {
+    let line = text.lines().find(|line| line.starts_with(name)).with_context(|| format!("no {name}"))?;
+    Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
 }
 
 /// What /proc/<pid>/stat says.
@@ -127,16 +149,34 @@ impl Stat {
 /// CPU seconds of a process and of its children, also of those that have ended.
 fn family_seconds(pid: u32) -> anyhow::Result<f64> {
     let own = Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat"))?)?;
-    let mut seconds = own.own + own.ended;
+    let children: f64 = children(pid)?.iter().map(|(_, stat)| stat.own).sum();
+    Ok(own.own + own.ended + children)
+}
+
+/// Memory of a process and of its children in bytes, what several have in common counted once.
+fn family_bytes(pid: u32) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for folder in std::iter::once(PathBuf::from(format!("/proc/{pid}"))).chain(children(pid)?.into_keys()) {
+        // One may just have ended.
+        let Ok(rollup) = fs::read_to_string(folder.join("smaps_rollup")) else { continue };
+        bytes += kibibytes(&rollup, "Pss:")? * 1024;
+    }
+    Ok(bytes)
+}
+
+/// The children that a process has now, by their folders in /proc.
+fn children(pid: u32) -> anyhow::Result<BTreeMap<PathBuf, Stat>> {
+    let mut children = BTreeMap::new();
     for entry in fs::read_dir("/proc")? {
+        let folder = entry?.path();
         // A process that ends while it is looked at counts among the ended ones next time.
-        let Ok(text) = fs::read_to_string(entry?.path().join("stat")) else { continue };
+        let Ok(text) = fs::read_to_string(folder.join("stat")) else { continue };
         let stat = Stat::parse(&text)?;
         if stat.parent == pid {
-            seconds += stat.own;
+            children.insert(folder, stat);
         }
     }
-    Ok(seconds)
+    Ok(children)
 }
 
 fn read(cluster: &Cluster, name: &str, file: &str) -> anyhow::Result<String> {
