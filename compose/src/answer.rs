@@ -1,11 +1,14 @@
-//! Asking another program, and showing the end of its log when it failed.
+//! Running another program to its end, and showing the end of its log when it failed.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
+use tokio::process::{ChildStdin, Command};
+
+use crate::child::{Guards, StopSignal};
 
 /// How much of a log's end is looked at.
 const TAIL_BYTES: u64 = 64 * 1024;
@@ -33,19 +36,66 @@ pub(crate) fn tail(log: &Path, lines: usize) -> String {
     all[from..].iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// Runs a program to its end and returns what it printed; its own words are the error when it failed.
-pub(crate) async fn ask(command: tokio::process::Command) -> anyhow::Result<String> {
-    ask_with(command, Stdio::null()).await
+/// What an errand needs besides its program.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Terms<'a> {
+    /// The user and group that it runs as, when not the runner's own.
+    pub(crate) user: Option<(u32, u32)>,
+    /// What it reads.
+    pub(crate) input: Option<&'a Path>,
 }
 
-/// As [`ask`], of a program that reads.
-pub(crate) async fn ask_with(mut command: tokio::process::Command, input: Stdio) -> anyhow::Result<String> {
-    let shown = command.as_std().get_program().display().to_string();
-    let output = command.stdin(input).kill_on_drop(true).output().await.with_context(|| format!("start {shown}"))?;
-    if !output.status.success() {
-        bail!("{shown} failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+/// A program that is run to its end, under a guard.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    program: PathBuf,
+    guard: Command,
+}
+
+/// An errand on its way.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// As good as the program's own process.
+    pub(crate) child: tokio::process::Child,
+    /// Never written to. Dropping it ends the program; see [`crate::guard`].
+    pub(crate) lifeline: ChildStdin,
+}
+
+// === impl Errand ===
+
+impl Errand {
+    pub(crate) fn new(guards: &Guards, program: PathBuf, terms: Terms<'_>) -> Self {
+        let mut guard = guards.command(StopSignal::Term, terms.user);
+        guard.arg("--transparent");
+        if let Some(input) = terms.input {
+            guard.arg("--input").arg(input);
+        }
+        guard.arg("--").arg(&program);
+        Self { program, guard: guard.into() }
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+
+    /// For the program's arguments, environment, folder and output.
+    pub(crate) fn command(&mut self) -> &mut Command {
+        &mut self.guard
+    }
+
+    pub(crate) fn start(mut self) -> anyhow::Result<Running> {
+        let mut child = self.guard.spawn().with_context(|| format!("start a guard for {}", self.program.display()))?;
+        let lifeline = child.stdin.take().context("the guard has no standard input")?;
+        Ok(Running { child, lifeline })
+    }
+
+    /// Runs it to its end and returns what it printed; its own words are the error when it failed.
+    pub(crate) async fn answer(mut self) -> anyhow::Result<String> {
+        let shown = self.program.display().to_string();
+        self.guard.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let Running { child, lifeline: _lifeline } = self.start()?;
+        let output = child.wait_with_output().await.with_context(|| format!("wait for {shown}"))?;
+        if !output.status.success() {
+            bail!("{shown} failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
 }
 
 #[cfg(test)]

@@ -24,6 +24,15 @@ pub struct Exit {
     pub signal: Option<i32>,
 }
 
+/// What all guards of a run have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Guards {
+    /// The program that has the `guard` subcommand.
+    pub(crate) compose: PathBuf,
+    /// Held by each guard while its program may be running.
+    pub(crate) lease: PathBuf,
+}
+
 /// How to start a program.
 #[derive(Debug, Clone)]
 pub(crate) struct Spec {
@@ -33,8 +42,6 @@ pub(crate) struct Spec {
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) dir: PathBuf,
     pub(crate) log: PathBuf,
-    /// Held by the guard while the program may be running.
-    pub(crate) lease: PathBuf,
     pub(crate) stop_signal: StopSignal,
     pub(crate) grace: Duration,
     /// User and group, when not the runner's own.
@@ -123,23 +130,34 @@ impl StopSignal {
     }
 }
 
+// === impl Guards ===
+
+impl Guards {
+    /// A guard, to be told of its program. The program ends when what is piped to the guard's standard input is closed.
+    pub(crate) fn command(&self, stop_signal: StopSignal, user: Option<(u32, u32)>) -> Command {
+        let mut command = Command::new(&self.compose);
+        command.arg("guard").arg("--lease").arg(&self.lease).args(["--stop-signal", stop_signal.name()]);
+        if let Some((uid, gid)) = user {
+            command.arg("--uid").arg(uid.to_string()).arg("--gid").arg(gid.to_string());
+        }
+        // Ctrl-C in the terminal must not reach it: it is what stays when the runner goes.
+        command.process_group(0).stdin(Stdio::piped());
+        command
+    }
+}
+
 // === impl Child ===
 
 impl Child {
-    /// Starts the program under a guard and returns once it has a pid. `compose` is the program that has the `guard`
-    /// subcommand.
-    pub(crate) async fn spawn(compose: &Path, spec: &Spec) -> anyhow::Result<Self> {
+    /// Starts the program under a guard and returns once it has a pid.
+    pub(crate) async fn spawn(guards: &Guards, spec: &Spec) -> anyhow::Result<Self> {
         let log = open_log(&spec.log)?;
-        let mut command = Command::new(compose);
-        command.arg("guard").arg("--lease").arg(&spec.lease).args(["--stop-signal", spec.stop_signal.name()]);
+        let mut command = guards.command(spec.stop_signal, spec.user);
         command.arg("--grace-ms").arg(spec.grace.as_millis().to_string());
-        if let Some((uid, gid)) = spec.user {
-            command.arg("--uid").arg(uid.to_string()).arg("--gid").arg(gid.to_string());
-        }
         command.arg("--").arg(&spec.program).args(&spec.args);
-        command.env_clear().envs(&spec.env).current_dir(&spec.dir).process_group(0);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
-        let mut guard = command.spawn().with_context(|| format!("start the guard {}", compose.display()))?;
+        command.env_clear().envs(&spec.env).current_dir(&spec.dir);
+        command.stdout(Stdio::piped()).stderr(log);
+        let mut guard = command.spawn().with_context(|| format!("start the guard {}", guards.compose.display()))?;
         let lifeline = guard.stdin.take().context("the guard has no standard input")?;
         let told = guard.stdout.take().context("the guard has no standard output")?;
 

@@ -153,7 +153,7 @@ async fn run(arguments: Arguments) -> ExitCode {
         Command::Ps { json: false } => table::ps(&root).await,
         Command::Ps { json: true } => return table::ps_as_json(&root).await,
         Command::Logs { name, lines, follow } => table::logs(&root, &name, lines, follow).await,
-        Command::Install(options) => install(&options),
+        Command::Install(options) => install(&options).await,
         Command::Path => path(),
         Command::Stop { name } => ask(&root, Request::Stop { name }).await,
         Command::Start { name } => ask(&root, Request::Start { name }).await,
@@ -172,11 +172,12 @@ async fn ask(root: &Path, request: Request) -> anyhow::Result<()> {
     crate::control::ask(root, &request).await.map(|_| ())
 }
 
-fn install(options: &ForTests) -> anyhow::Result<()> {
+async fn install(options: &ForTests) -> anyhow::Result<()> {
+    let compose = std::env::current_exe().context("find this program")?;
     let programs = crate::programs::Programs::new(&runtime::config::Environment::process());
     let ForTests { installation: Installation { install, nodes }, also } = options;
     let servers = Servers { nats: true, postgres: true, minio: *nodes == NodeKind::Minio };
-    crate::install::ensure(&programs, servers, also, *install, &Progress::stderr())?;
+    crate::install::ensure(&programs, &compose, servers, also, *install, &Progress::stderr()).await?;
     let minio = programs.minio().filter(|_| *nodes != NodeKind::Embedded);
     let servers = [programs.nats_server(), programs.postgres(None).map(|bin| bin.join("postgres")), minio];
     let tools = also.iter().map(|tool| programs.tool(*tool));

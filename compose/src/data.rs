@@ -11,6 +11,7 @@ use runtime::clock::Ids;
 use rustix::fs::FlockOperation;
 
 use crate::Progress;
+use crate::guard::wait_for_all;
 
 /// A file in every data directory: only a directory that has it is ever deleted.
 const MARK: &str = "highwater-data";
@@ -47,23 +48,8 @@ impl Data {
         let program = std::env::args().collect::<Vec<_>>().join(" ");
         writeln!(lock, "{} {program}", std::process::id()).context("write the lock file")?;
         let data = Self { root, lock };
-        data.wait_for_guards(progress).await?;
+        wait_for_all(&data.lease(), progress).await?;
         Ok(data)
-    }
-
-    /// Waits until no guard is left, and with it no program: also those of a start that was given up half-way.
-    pub(crate) async fn wait_for_guards(&self, progress: &Progress) -> anyhow::Result<()> {
-        let lease = open_shared(&self.lease())?;
-        for tenth in 0..600 {
-            if rustix::fs::flock(&lease, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                return Ok(());
-            }
-            if tenth % 50 == 5 {
-                progress.say("waiting until all programs of the last run have ended");
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        bail!("programs of the last run on {} are still there after a minute", self.root.display())
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -252,7 +238,8 @@ fn lock_path(root: &Path) -> PathBuf {
     root.join("run/lock")
 }
 
-fn open_shared(path: &Path) -> anyhow::Result<File> {
+/// Opens a file for being locked.
+pub(crate) fn open_shared(path: &Path) -> anyhow::Result<File> {
     OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -264,7 +251,7 @@ fn open_shared(path: &Path) -> anyhow::Result<File> {
 }
 
 /// Deletes a tree; a program that is ending may still write into it for a moment.
-fn remove(dir: &Path) -> anyhow::Result<()> {
+pub(crate) fn remove(dir: &Path) -> anyhow::Result<()> {
     let mut last = std::fs::remove_dir_all(dir);
     for _ in 0..20 {
         match &last {

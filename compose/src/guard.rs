@@ -2,24 +2,32 @@
 //!
 //! The runner holds the other end of the guard's standard input and never writes to it. When the runner ends, however it
 //! ends, the kernel closes that pipe; the guard then ends the program's process group. It tells the program's pid and
-//! how it ended on its standard output, and forwards nothing else. A parent-death signal would not do: it needs unsafe
-//! code, is cleared by `setpriv` and `runuser`, and does not exist on macOS.
+//! how it ended on its standard output, and forwards nothing else; or, asked so, it is as good as the program itself: with
+//! its output and its exit code. A parent-death signal would not do: it needs unsafe code, is cleared by `setpriv` and
+//! `runuser`, and does not exist on macOS.
+//!
+//! Three things run without one: what only says its version; the system's own installer, which must not be cut off; and the
+//! command of `with-postgres`, which is its caller's own, with the caller's terminal.
 
 use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, Signal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::Exit;
+use crate::data::open_shared;
+use crate::{Exit, Progress};
+
+/// The guard itself failed: the program could not be started.
+const EXIT_FAILED: u8 = 70;
 
 /// What the runner tells its guard.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,24 +47,50 @@ pub struct Options {
     /// Group that the program runs as.
     #[arg(long)]
     pub gid: Option<u32>,
+    /// File that the program reads.
+    #[arg(long)]
+    pub input: Option<PathBuf>,
+    /// The guard's output is the program's own, and so is its exit code: 128 and the signal, when one ended it.
+    #[arg(long)]
+    pub transparent: bool,
     /// The program and its arguments.
     #[arg(last = true, required = true)]
     pub command: Vec<OsString>,
 }
 
 /// Starts the program and stays until it has ended. Exits 0 when the program was started, whatever became of it: how it
-/// ended is told on standard output.
+/// ended is told on standard output. A transparent one exits as the program did.
 pub async fn run(options: Options) -> ExitCode {
-    match watch(&options).await {
-        Ok(exit) => {
+    match (watch(&options).await, options.transparent) {
+        (Ok(exit), true) => exit.into(),
+        (Ok(exit), false) => {
             tell(&exit.to_line());
             ExitCode::SUCCESS
         }
-        Err(error) => {
+        (Err(error), true) => {
+            Progress::stderr().say(format!("{error:#}"));
+            ExitCode::from(EXIT_FAILED)
+        }
+        (Err(error), false) => {
             tell(&format!("failed {error:#}"));
-            ExitCode::from(70)
+            ExitCode::from(EXIT_FAILED)
         }
     }
+}
+
+/// Waits until no guard holds this lease, and with them no program: also those of a start that was given up half-way.
+pub(crate) async fn wait_for_all(lease: &Path, progress: &Progress) -> anyhow::Result<()> {
+    let file = open_shared(lease)?;
+    for tenth in 0..600 {
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Ok(());
+        }
+        if tenth % 50 == 5 {
+            progress.say("waiting until all programs of the last run have ended");
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    bail!("programs of the last run are still there after a minute: they hold {}", lease.display())
 }
 
 async fn watch(options: &Options) -> anyhow::Result<Exit> {
@@ -71,7 +105,9 @@ async fn watch(options: &Options) -> anyhow::Result<Exit> {
         .and_then(|id| i32::try_from(id).ok())
         .and_then(Pid::from_raw)
         .context("the program ended before it had a pid")?;
-    tell(&format!("pid {group}"));
+    if !options.transparent {
+        tell(&format!("pid {group}"));
+    }
 
     let lifeline = lifeline();
     let status = tokio::select! {
@@ -85,12 +121,18 @@ async fn watch(options: &Options) -> anyhow::Result<Exit> {
 }
 
 fn command(options: &Options) -> anyhow::Result<tokio::process::Command> {
-    let output = || -> anyhow::Result<Stdio> {
-        Ok(Stdio::from(std::io::stderr().as_fd().try_clone_to_owned().context("share the log file")?))
-    };
     let mut command = tokio::process::Command::new(&options.command[0]);
     // A process group of its own: Ctrl-C in the terminal must reach the runner only, which then stops all in order.
-    command.args(&options.command[1..]).stdin(Stdio::null()).stdout(output()?).stderr(output()?).process_group(0);
+    command.args(&options.command[1..]).process_group(0);
+    command.stdin(match &options.input {
+        Some(file) => std::fs::File::open(file).with_context(|| format!("open {}", file.display()))?.into(),
+        None => Stdio::null(),
+    });
+    if !options.transparent {
+        // Standard output is where the guard tells; what the program says goes into its log.
+        let log = std::io::stderr().as_fd().try_clone_to_owned().context("share the log file")?;
+        command.stdout(log);
+    }
     if let Some(gid) = options.gid {
         command.gid(gid);
     }
@@ -140,5 +182,13 @@ fn parse_signal(text: &str) -> Result<Signal, String> {
 impl From<ExitStatus> for Exit {
     fn from(status: ExitStatus) -> Self {
         Self { code: status.code(), signal: status.signal() }
+    }
+}
+
+/// As a shell would say it.
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        let code = exit.code.or(exit.signal.map(|signal| 128 + signal)).and_then(|code| u8::try_from(code).ok());
+        code.unwrap_or(EXIT_FAILED).into()
     }
 }

@@ -4,16 +4,19 @@ use std::fs::{File, OpenOptions};
 use std::io::IsTerminal as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rustix::fs::FlockOperation;
+use tokio::process::{Child, ChildStdin, Command};
 
 use crate::Progress;
-use crate::answer::tail;
-use crate::data::make_dir;
+use crate::answer::{Errand, Running, Terms, tail};
+use crate::child::Guards;
+use crate::data::{make_dir, open_shared, remove};
+use crate::guard::wait_for_all;
 use crate::programs::{POSTGRES_MAJOR, Programs, Tool};
 
 /// Without what a debugger needs: that takes a seventh less time.
@@ -26,6 +29,12 @@ const BUF_OF_NPM: &str = "@bufbuild/buf@1.75.0";
 const DOCKER_COMPOSE_PACKAGE: &str = "github.com/docker/compose/v5/cmd@v5.0.2";
 const RCLONE_PACKAGE: &str = "github.com/rclone/rclone@v1.76.0";
 const MC_PACKAGE: &str = "github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9";
+
+/// What installs for the whole system.
+const OF_THE_SYSTEM: [&str; 2] = ["apt-get", "sudo"];
+
+/// How often a long installation says that it is still running.
+const SAYS_EVERY: Duration = Duration::from_secs(10);
 
 /// Whether missing programs are installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,8 +96,9 @@ impl FromStr for Install {
 
 /// Installs what is missing of the servers and of the tools. Two runs at once, also from two
 /// clones, install it once.
-pub(crate) fn ensure(
+pub(crate) async fn ensure(
     programs: &Programs,
+    compose: &Path,
     servers: Servers,
     tools: &[Tool],
     install: Install,
@@ -96,19 +106,24 @@ pub(crate) fn ensure(
 ) -> anyhow::Result<()> {
     let has_terminal = std::io::stdin().is_terminal();
     let caller = Caller { is_root: rustix::process::geteuid().is_root(), has_terminal };
-    ensure_for(caller, programs, servers, tools, install, progress)
+    ensure_for(caller, programs, compose, servers, tools, install, progress).await
 }
 
-fn ensure_for(
+async fn ensure_for(
     caller: Caller,
     programs: &Programs,
+    compose: &Path,
     servers: Servers,
     tools: &[Tool],
     install: Install,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    let missing = || missing(caller, programs, servers, tools);
-    let needs = missing();
+    let missing = async || {
+        let (programs, tools) = (programs.clone(), tools.to_vec());
+        let found = tokio::task::spawn_blocking(move || missing(caller, &programs, servers, &tools)).await;
+        found.context("look for what is missing")
+    };
+    let needs = missing().await?;
     if needs.is_empty() {
         return Ok(());
     }
@@ -129,12 +144,14 @@ fn ensure_for(
         let names: Vec<&str> = needs.iter().map(|need| need.program.as_str()).collect();
         bail!("missing: {}; INSTALL=no, so nothing was installed", names.join(", "));
     }
-    let _lock = lock(programs.cache(), progress)?;
+    let guards = Guards { compose: compose.to_path_buf(), lease: programs.cache().join("install.guards") };
+    let _lock = lock(programs.cache(), progress).await?;
+    wait_for_all(&guards.lease, progress).await?;
     // Another run may have installed it while this one waited.
-    for need in missing() {
-        run(programs, &need, progress)?;
+    for need in missing().await? {
+        run(programs, &guards, &need, progress).await?;
     }
-    match missing().first() {
+    match missing().await?.first() {
         None => Ok(()),
         Some(need) => bail!("{} is still missing after its installation", need.program),
     }
@@ -225,37 +242,24 @@ fn postgres(programs: &Programs, caller: Caller) -> Need {
     need(apt(&[sudo, &["env", "DEBIAN_FRONTEND=noninteractive"]].concat()), "")
 }
 
-fn run(programs: &Programs, need: &Need, progress: &Progress) -> anyhow::Result<()> {
+async fn run(programs: &Programs, guards: &Guards, need: &Need, progress: &Progress) -> anyhow::Result<()> {
     let log = programs.cache().join("install.log");
     let fresh = programs.cache().join("bin/new");
+    // What an installation that was cut off has left.
+    remove(&fresh)?;
+    make_dir(&fresh, 0o700)?;
     for command in &need.commands {
         let line = command.join(" ");
         progress.say(format!("running: {line}"));
-        let output = OpenOptions::new().create(true).append(true).mode(0o600).open(&log);
-        let output = output.with_context(|| format!("open {}", log.display()))?;
-        let errors = output.try_clone().context("share the log of the installation")?;
-        let program = programs.on_path(&command[0]).with_context(|| format!("no program {} on PATH", command[0]))?;
-        let mut child = Command::new(program)
-            .args(&command[1..])
-            .env("PATH", programs.path()?)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .env("GOBIN", &fresh)
-            // So its compiler collects garbage less often.
-            .env("GOGC", "400")
-            .stdin(Stdio::inherit())
-            .stdout(output)
-            .stderr(errors)
-            .spawn()
-            .with_context(|| format!("start `{line}`"))?;
-        let mut tenths: u32 = 0;
+        let (mut child, _lifeline) = start(programs, guards, command, &fresh, &log)?;
+        let mut seconds = 0;
         let status = loop {
-            if let Some(status) = child.try_wait().with_context(|| format!("wait for `{line}`"))? {
-                break status;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-            tenths += 1;
-            if tenths.is_multiple_of(100) {
-                progress.say(format!("still running after {} s: {line}", tenths / 10));
+            match tokio::time::timeout(SAYS_EVERY, child.wait()).await {
+                Ok(status) => break status.with_context(|| format!("wait for `{line}`"))?,
+                Err(_) => {
+                    seconds += SAYS_EVERY.as_secs();
+                    progress.say(format!("still running after {seconds} s: {line}"));
+                }
             }
         };
         // A list that could not be refreshed is no reason not to try the installation.
@@ -267,19 +271,53 @@ fn run(programs: &Programs, need: &Need, progress: &Progress) -> anyhow::Result<
         let place = programs.installed(name);
         std::fs::rename(fresh.join(made), &place).with_context(|| format!("move {made} to {}", place.display()))?;
     }
-    Ok(())
+    remove(&fresh)
 }
 
-fn lock(cache: &Path, progress: &Progress) -> anyhow::Result<File> {
+/// Starts one command of an installation, with what it says in the log. The system's own runs without a guard: what dpkg
+/// is about must not be cut off, and the next run waits for its lock. The others end when the second value is dropped.
+fn start(
+    programs: &Programs,
+    guards: &Guards,
+    command: &[String],
+    fresh: &Path,
+    log: &Path,
+) -> anyhow::Result<(Child, Option<ChildStdin>)> {
+    let (name, args) = command.split_first().context("no command is given")?;
+    let program = programs.on_path(name).with_context(|| format!("no program {name} on PATH"))?;
+    let output = OpenOptions::new().create(true).append(true).mode(0o600).open(log);
+    let output = output.with_context(|| format!("open {}", log.display()))?;
+    let errors = output.try_clone().context("share the log of the installation")?;
+    let path = programs.path()?;
+    let prepare = |command: &mut Command| {
+        command.args(args).env("PATH", path).env("DEBIAN_FRONTEND", "noninteractive").stdout(output).stderr(errors);
+        // Go leaves its temporary folder when it is ended. Its compiler collects garbage less often.
+        command.env("GOBIN", fresh).env("GOTMPDIR", fresh).env("GOGC", "400");
+    };
+    if OF_THE_SYSTEM.contains(&name.as_str()) {
+        let mut alone = Command::new(program);
+        prepare(&mut alone);
+        // sudo may ask at the terminal.
+        let child = alone.stdin(Stdio::inherit()).spawn().with_context(|| format!("start {name}"))?;
+        return Ok((child, None));
+    }
+    let mut errand = Errand::new(guards, program, Terms::default());
+    prepare(errand.command());
+    let Running { child, lifeline } = errand.start()?;
+    Ok((child, Some(lifeline)))
+}
+
+async fn lock(cache: &Path, progress: &Progress) -> anyhow::Result<File> {
     make_dir(&cache.join("bin"), 0o700)?;
     let path = cache.join("install.lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-    let file = file.with_context(|| format!("open {}", path.display()))?;
-    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        progress.say("waiting for another run that is installing");
-        rustix::fs::flock(&file, FlockOperation::LockExclusive).with_context(|| format!("lock {}", path.display()))?;
+    let file = open_shared(&path)?;
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        return Ok(file);
     }
-    Ok(file)
+    progress.say("waiting for another run that is installing");
+    let waiting = move || rustix::fs::flock(&file, FlockOperation::LockExclusive).map(|()| file);
+    let locked = tokio::task::spawn_blocking(waiting).await.context("wait for the other run")?;
+    locked.with_context(|| format!("lock {}", path.display()))
 }
 
 fn words(list: &[&str]) -> Vec<String> {

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use runtime::config::Environment;
 
 use crate::answer::tail;
+use crate::child::Guards;
 use crate::data::Data;
 use crate::ports::Ports;
 use crate::programs::{Programs, Tool};
@@ -40,7 +41,7 @@ struct Inner {
     settings: Builder,
     environment: Environment,
     programs: Programs,
-    compose: PathBuf,
+    guards: Guards,
     data: Data,
     temporary: bool,
     ports: Ports,
@@ -84,7 +85,7 @@ impl Stack {
 
     /// Starts a program that is not running and waits until it is ready. One that runs already is left alone.
     pub async fn start(&self, name: &str) -> anyhow::Result<()> {
-        self.part(name)?.start(&self.inner.compose, &self.inner.settings.progress).await
+        self.part(name)?.start(&self.inner.guards, &self.inner.settings.progress).await
     }
 
     /// Stops and starts.

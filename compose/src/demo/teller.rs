@@ -6,8 +6,8 @@ use std::process::Stdio;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
-use tokio::process::Command;
 
+use crate::answer::{Errand, Running};
 use crate::{Progress, Stack};
 
 #[derive(Debug)]
@@ -35,19 +35,19 @@ impl<'a> Teller<'a> {
 
     /// Runs one of our own programs and shows all of it. Its standard output comes back.
     pub(super) async fn run(&self, program: &str, args: &[&str]) -> anyhow::Result<String> {
-        let mut command = self.stack.command(program, args)?;
+        let mut env = self.stack.whole_env(program)?;
         if program != "highwater" {
             // The story is in the answer; the log of a service's tool would drown it.
-            command.env("HIGHWATER_TELEMETRY__FILTER", "warn");
+            env.insert("HIGHWATER_TELEMETRY__FILTER".to_owned(), "warn".to_owned());
         }
-        self.show(command, &line_of(program, args)).await
+        let errand = self.stack.errand(self.stack.program(program)?, env);
+        self.show(errand, program, args).await
     }
 
     /// Runs one of Postgres's programs and shows all of it.
     pub(super) async fn run_postgres(&self, program: &str, args: &[&str]) -> anyhow::Result<String> {
-        let mut command = Command::new(self.stack.postgres_program(program)?);
-        command.args(args).env_clear().envs(self.stack.postgres_env()?);
-        self.show(command, &line_of(program, args)).await
+        let errand = self.stack.errand(self.stack.postgres_program(program)?, self.stack.postgres_env()?);
+        self.show(errand, program, args).await
     }
 
     /// A verb of the runner, as `compose` would carry it out on a stack that is `up`.
@@ -64,19 +64,20 @@ impl<'a> Teller<'a> {
 
     /// Runs one of our own programs without showing it, for a decision of the story; one JSON value for each line.
     pub(super) async fn ask(&self, program: &str, args: &[&str]) -> anyhow::Result<Vec<Value>> {
-        let mut command = self.stack.command(program, args)?;
-        command.arg("--json").current_dir(&self.work);
-        let output = crate::answer::ask(command).await?;
+        let mut errand = self.stack.errand(self.stack.program(program)?, self.stack.whole_env(program)?);
+        errand.command().args(args).arg("--json").current_dir(&self.work);
+        let output = errand.answer().await?;
         output
             .lines()
             .map(|line| serde_json::from_str(line).with_context(|| format!("read the JSON of {program}")))
             .collect()
     }
 
-    async fn show(&self, mut command: Command, shown: &str) -> anyhow::Result<String> {
+    async fn show(&self, mut errand: Errand, program: &str, args: &[&str]) -> anyhow::Result<String> {
+        let shown = line_of(program, args);
         self.out.say(format!("$ {shown}"));
-        command.current_dir(&self.work).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.kill_on_drop(true).spawn().with_context(|| format!("start `{shown}`"))?;
+        errand.command().args(args).current_dir(&self.work).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let Running { mut child, lifeline: _lifeline } = errand.start()?;
         let mut answers = lines(child.stdout.take())?;
         let mut notes = lines(child.stderr.take())?;
         let mut answered = String::new();

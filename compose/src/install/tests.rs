@@ -98,10 +98,11 @@ impl System {
         Programs::new(&Environment::of(vars)).of_system(self.dir.path())
     }
 
-    fn ensure(&self, caller: Caller, servers: Servers, tools: &[Tool], install: Install) -> anyhow::Result<()> {
+    async fn ensure(&self, caller: Caller, servers: Servers, tools: &[Tool], install: Install) -> anyhow::Result<()> {
         let sink = Arc::clone(&self.said);
         let progress = Progress::to(move |line| sink.lock().unwrap().push(line.to_owned()));
-        ensure_for(caller, &self.programs(), servers, tools, install, &progress)
+        let compose = crate::programs::own(None, "compose").unwrap();
+        ensure_for(caller, &self.programs(), &compose, servers, tools, install, &progress).await
     }
 
     fn has_said(&self, line: &str) -> bool {
@@ -151,10 +152,10 @@ fn without_go_one_line_says_how_to_install_it() {
     assert!(needs.iter().any(|need| need.program.starts_with("buf ")));
 }
 
-#[test]
-fn install_no_installs_nothing() {
+#[tokio::test]
+async fn install_no_installs_nothing() {
     let system = System::debian(&[("go", GO), ("apt-get", APT_GET)]);
-    let refused = line(system.ensure(ROOT, WITH_MINIO, &[], Install::No));
+    let refused = line(system.ensure(ROOT, WITH_MINIO, &[], Install::No).await);
     for command in [&go_install(MINIO_PACKAGE), APT_UPDATE, APT_INSTALL] {
         assert!(system.has_said(&format!("will run: {command}")), "{command}");
     }
@@ -163,10 +164,10 @@ fn install_no_installs_nothing() {
     assert_eq!(system.log(), "");
 }
 
-#[test]
-fn go_makes_what_is_missing_and_it_is_found_under_its_own_name() {
+#[tokio::test]
+async fn go_makes_what_is_missing_and_it_is_found_under_its_own_name() {
     let system = System::debian(&[("go", GO), ("apt-get", APT_GET)]);
-    system.ensure(ROOT, WITH_MINIO, &[Tool::Buf, Tool::DockerCompose], Install::Yes).unwrap();
+    system.ensure(ROOT, WITH_MINIO, &[Tool::Buf, Tool::DockerCompose], Install::Yes).await.unwrap();
     let programs = system.programs();
     assert_eq!(programs.nats_server(), Some(programs.installed("nats-server")));
     assert_eq!(programs.minio(), Some(programs.installed("minio")));
@@ -174,14 +175,14 @@ fn go_makes_what_is_missing_and_it_is_found_under_its_own_name() {
     assert_eq!(programs.tool(Tool::DockerCompose), Some(programs.installed("docker-compose")));
     assert!(system.has_said(&format!("will run: {}", go_install(DOCKER_COMPOSE_PACKAGE))));
     system.said.lock().unwrap().clear();
-    system.ensure(ROOT, WITH_MINIO, &[Tool::Buf], Install::No).unwrap();
+    system.ensure(ROOT, WITH_MINIO, &[Tool::Buf], Install::No).await.unwrap();
     assert!(system.said.lock().unwrap().is_empty(), "nothing is missing any more");
 }
 
-#[test]
-fn buf_comes_from_npm_where_there_is_one() {
+#[tokio::test]
+async fn buf_comes_from_npm_where_there_is_one() {
     let system = System::debian(&[("go", GO), ("npm", NPM), ("apt-get", APT_GET)]);
-    system.ensure(ROOT, SERVERS, &[Tool::Buf], Install::Yes).unwrap();
+    system.ensure(ROOT, SERVERS, &[Tool::Buf], Install::Yes).await.unwrap();
     let programs = system.programs();
     assert_eq!(programs.tool(Tool::Buf), Some(programs.installed("buf")));
     let cache = programs.cache().display();
@@ -190,19 +191,19 @@ fn buf_comes_from_npm_where_there_is_one() {
     assert!(!system.said.lock().unwrap().iter().any(|said| said.contains(BUF_PACKAGE)));
 }
 
-#[test]
-fn root_runs_apt_itself() {
+#[tokio::test]
+async fn root_runs_apt_itself() {
     let system = System::debian(&[("go", GO), ("apt-get", APT_GET), ("sudo", SUDO)]);
-    system.ensure(ROOT, SERVERS, &[], Install::Yes).unwrap();
+    system.ensure(ROOT, SERVERS, &[], Install::Yes).await.unwrap();
     assert!(system.has_said(&format!("will run: {APT_INSTALL}")));
     assert_eq!(system.log(), format!("{APT_UPDATE}\n{APT_INSTALL}\n"));
 }
 
-#[test]
-fn others_run_apt_with_sudo_that_asks_only_at_a_terminal() {
+#[tokio::test]
+async fn others_run_apt_with_sudo_that_asks_only_at_a_terminal() {
     for (caller, sudo) in [(USER, "sudo -n"), (USER_AT_TERMINAL, "sudo")] {
         let system = System::debian(&[("go", GO), ("apt-get", APT_GET), ("sudo", SUDO)]);
-        system.ensure(caller, SERVERS, &[], Install::Yes).unwrap();
+        system.ensure(caller, SERVERS, &[], Install::Yes).await.unwrap();
         let shown = format!("will run: {sudo} env DEBIAN_FRONTEND=noninteractive {APT_INSTALL}");
         assert!(system.has_said(&shown), "{shown}");
         let asked = if sudo == "sudo" { "sudo env" } else { sudo };
@@ -210,16 +211,16 @@ fn others_run_apt_with_sudo_that_asks_only_at_a_terminal() {
     }
 }
 
-#[test]
-fn a_sudo_that_refuses_ends_it_with_the_command_and_its_words() {
+#[tokio::test]
+async fn a_sudo_that_refuses_ends_it_with_the_command_and_its_words() {
     let refuses = "echo 'sudo: a password is required' >&2\nexit 1\n";
     let system = System::debian(&[("go", GO), ("apt-get", APT_GET), ("sudo", refuses)]);
-    let failed = format!("{:#}", system.ensure(USER, SERVERS, &[], Install::Yes).unwrap_err());
+    let failed = format!("{:#}", system.ensure(USER, SERVERS, &[], Install::Yes).await.unwrap_err());
     assert!(failed.starts_with("`sudo -n env ") && failed.contains("a password is required"), "{failed}");
 }
 
-#[test]
-fn where_nothing_can_be_run_one_line_says_what_to_do() {
+#[tokio::test]
+async fn where_nothing_can_be_run_one_line_says_what_to_do() {
     // One after the other: each holds the lock on making scripts.
     type Make = fn() -> System;
     let cases: [(Make, &str); 3] = [
@@ -229,14 +230,14 @@ fn where_nothing_can_be_run_one_line_says_what_to_do() {
     ];
     for (make, words) in cases {
         let system = make();
-        let refused = line(system.ensure(USER, SERVERS, &[], Install::Yes));
+        let refused = line(system.ensure(USER, SERVERS, &[], Install::Yes).await);
         assert!(refused.contains(words), "{refused}");
         assert!(!system.dir.path().join(".cache/highwater/bin/nats-server").exists(), "nothing is half done");
     }
 }
 
-#[test]
-fn a_server_that_is_given_need_not_be_here() {
+#[tokio::test]
+async fn a_server_that_is_given_need_not_be_here() {
     let system = System::with(&[]);
     for (given, needed) in [
         (Servers { postgres: false, ..SERVERS }, &["nats-server"][..]),
@@ -247,7 +248,7 @@ fn a_server_that_is_given_need_not_be_here() {
         let missing: Vec<&str> = needs.iter().filter_map(|need| need.program.split(' ').next()).collect();
         assert_eq!(missing, needed);
     }
-    system.ensure(USER, Servers { nats: false, postgres: false, minio: false }, &[], Install::No).unwrap();
+    system.ensure(USER, Servers { nats: false, postgres: false, minio: false }, &[], Install::No).await.unwrap();
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 
-use crate::answer::{ask, ask_with};
+use crate::answer::{Errand, Terms};
+use crate::child::Guards;
 use crate::data::{self, Data, barrier, make_dir, write_private};
 use crate::programs::{Programs, postgres_major};
 use crate::{Progress, tree};
@@ -36,6 +37,7 @@ pub(crate) struct Postgres {
     pub(crate) password: String,
     pub(crate) addr: SocketAddr,
     durability: Durability,
+    guards: Guards,
 }
 
 impl Postgres {
@@ -43,6 +45,7 @@ impl Postgres {
     pub(crate) async fn prepare(
         data: &Data,
         programs: &Programs,
+        guards: Guards,
         addr: SocketAddr,
         durability: Durability,
         progress: &Progress,
@@ -57,7 +60,7 @@ impl Postgres {
                 None => bail!("postgres is missing: `compose install` says how to install it"),
             }
         };
-        let mut postgres = Self { bin, data: pgdata, user, password: String::new(), addr, durability };
+        let mut postgres = Self { bin, data: pgdata, user, password: String::new(), addr, durability, guards };
         if made_by.is_none() {
             postgres.make(data, programs, &home, progress).await?;
         }
@@ -92,9 +95,9 @@ impl Postgres {
 
     /// Makes the database unless it is there.
     pub(crate) async fn create_database(&self) -> anyhow::Result<()> {
-        let mut command = tokio::process::Command::new(self.bin.join("createdb"));
-        command.env_clear().envs(self.client_env()).arg(NAME);
-        match ask(command).await {
+        let mut createdb = Errand::new(&self.guards, self.bin.join("createdb"), Terms::default());
+        createdb.command().env_clear().envs(self.client_env()).arg(NAME);
+        match createdb.answer().await {
             Err(error) if !error.to_string().contains("already exists") => Err(error),
             Ok(_) | Err(_) => Ok(()),
         }
@@ -145,13 +148,14 @@ impl Postgres {
         let file = home.join("password");
         write_private(&file, password.as_bytes())?;
         tree::own(&file, self.user)?;
-        let mut command = self.command("initdb", home);
+        let mut initdb = self.errand("initdb", home, None);
+        let command = initdb.command();
         command.arg("-D").arg(dir).args(["-U", NAME, "-E", "UTF8", "--locale=C", "--auth=scram-sha-256"]);
         command.arg("--pwfile").arg(&file);
         if self.durability == Durability::Fast {
             command.arg("--no-sync");
         }
-        let made = ask(command).await.context("make the Postgres data directory");
+        let made = initdb.answer().await.context("make the Postgres data directory");
         std::fs::remove_file(&file).context("delete the file with the password")?;
         made.map(|_| ())
     }
@@ -169,22 +173,19 @@ impl Postgres {
         // With `-j`, a statement ends at an empty line.
         let sql = sql.map(|statement| statement + ";\n\n").concat();
         write_private(&statements, sql.as_bytes())?;
-        let mut command = self.command("postgres", home);
-        command.args(["--single", "-j", "-F", "-D"]).arg(dir).arg("template1");
-        let input = std::fs::File::open(&statements).context("open the statements")?;
-        let made = ask_with(command, input.into()).await.context("prepare the Postgres data directory");
+        let mut postgres = self.errand("postgres", home, Some(&statements));
+        postgres.command().args(["--single", "-j", "-F", "-D"]).arg(dir).arg("template1");
+        let made = postgres.answer().await.context("prepare the Postgres data directory");
         std::fs::remove_file(&statements).context("delete the statements")?;
         made.map(|_| ())
     }
 
     /// One of Postgres's programs, as the user it must run as.
-    fn command(&self, program: &str, dir: &Path) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(self.bin.join(program));
-        command.env_clear().env("LC_ALL", "C").env("PATH", "/usr/bin:/bin").current_dir(dir);
-        if let Some((uid, gid)) = self.user {
-            command.gid(gid).uid(uid);
-        }
-        command
+    fn errand(&self, program: &str, dir: &Path, input: Option<&Path>) -> Errand {
+        let terms = Terms { user: self.user, input };
+        let mut errand = Errand::new(&self.guards, self.bin.join(program), terms);
+        errand.command().env_clear().env("LC_ALL", "C").env("PATH", "/usr/bin:/bin").current_dir(dir);
+        errand
     }
 
     /// Where the prepared data directory for tests is kept: one for each major version and way of making it.

@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use runtime::config::Environment;
 
 use super::{Inner, Stack, leftovers};
+use crate::child::Guards;
 use crate::data::Data;
 use crate::install::{self, Install, Servers};
 use crate::ports::Ports;
@@ -292,13 +292,12 @@ impl Builder {
         }
         let minio = self.node_count > 0 && self.nodes == NodeKind::Minio;
         let servers = Servers { nats: self.nats, postgres: self.postgres, minio };
-        let (found_by, install, progress) = (programs.clone(), self.install, self.progress.clone());
-        let installing = move || install::ensure(&found_by, servers, &[], install, &progress);
-        tokio::task::spawn_blocking(installing).await.context("install what is missing")??;
+        install::ensure(&programs, &compose, servers, &[], self.install, &self.progress).await?;
         let ports = Ports::choose(self.ports, &self.listeners())?;
+        let guards = Guards { compose, lease: data.lease() };
         let postgres = if self.postgres {
             let addr = ports.addr("postgres")?;
-            Some(Postgres::prepare(&data, &programs, addr, self.durability, &self.progress).await?)
+            Some(Postgres::prepare(&data, &programs, guards.clone(), addr, self.durability, &self.progress).await?)
         } else {
             None
         };
@@ -311,7 +310,7 @@ impl Builder {
             settings: self,
             environment,
             programs,
-            compose,
+            guards,
             data,
             ports,
             postgres,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 use crate::answer::tail;
-use crate::child::{Child, Handle, Spec};
+use crate::child::{Child, Guards, Handle, Spec};
 use crate::probe::{Probe, Said};
 use crate::{Exit, Progress};
 
@@ -151,30 +151,30 @@ impl Part {
         Some(self.handle()?.ended().await)
     }
 
-    pub(super) async fn start(&self, compose: &Path, progress: &Progress) -> anyhow::Result<()> {
+    pub(super) async fn start(&self, guards: &Guards, progress: &Progress) -> anyhow::Result<()> {
         let _verb = self.verb.lock().await;
         match self.state() {
             State::Running => Ok(()),
             State::Paused => bail!("{} is paused: resume it", self.name),
-            State::Stopped | State::Killed | State::Exited(_) => self.launch(compose, progress).await,
+            State::Stopped | State::Killed | State::Exited(_) => self.launch(guards, progress).await,
         }
     }
 
     /// Starts it only if it has ended by itself; a verb may have come first.
-    pub(super) async fn start_again(&self, compose: &Path, progress: &Progress) -> anyhow::Result<()> {
+    pub(super) async fn start_again(&self, guards: &Guards, progress: &Progress) -> anyhow::Result<()> {
         let _verb = self.verb.lock().await;
         match self.state() {
-            State::Exited(_) => self.launch(compose, progress).await,
+            State::Exited(_) => self.launch(guards, progress).await,
             State::Running | State::Paused | State::Stopped | State::Killed => Ok(()),
         }
     }
 
-    async fn launch(&self, compose: &Path, progress: &Progress) -> anyhow::Result<()> {
+    async fn launch(&self, guards: &Guards, progress: &Progress) -> anyhow::Result<()> {
         let plan = self.plan();
         let mut tries_left = plan.retries;
         loop {
             let said = Said::from_now(&plan.spec.log);
-            let child = Child::spawn(compose, &plan.spec).await.with_context(|| format!("start {}", self.name))?;
+            let child = Child::spawn(guards, &plan.spec).await.with_context(|| format!("start {}", self.name))?;
             let ended = child.handle().clone().ended();
             *self.status() = Status { child: Some(child), wish: Wish::Run };
             let outcome = tokio::select! {

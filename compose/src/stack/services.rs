@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context as _, bail};
 
 use super::Stack;
+use crate::answer::{Errand, Terms};
 use crate::{NodeEntry, programs};
 
 /// The services, and the client.
@@ -95,8 +96,15 @@ impl Stack {
         Ok(command)
     }
 
+    /// A program that is run to its end, with this environment and nothing else.
+    pub(crate) fn errand(&self, program: PathBuf, env: BTreeMap<String, String>) -> Errand {
+        let mut errand = Errand::new(&self.inner.guards, program, Terms::default());
+        errand.command().env_clear().envs(env);
+        errand
+    }
+
     /// The environment of a program as it is started.
-    pub(super) fn whole_env(&self, name: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    pub(crate) fn whole_env(&self, name: &str) -> anyhow::Result<BTreeMap<String, String>> {
         let mut env = crate::environment::base(&self.inner.environment);
         env.extend(self.env_for(name)?);
         Ok(env)

@@ -11,6 +11,7 @@ use super::services::service_of;
 use super::{Stack, State};
 use crate::answer::tail;
 use crate::child::{Child, Spec, StopSignal};
+use crate::guard::wait_for_all;
 use crate::probe::Probe;
 use crate::servers::{nats, node};
 use crate::{NodeEntry, data};
@@ -80,7 +81,7 @@ impl Stack {
             }
         }
         if self.data().exists() {
-            first_error = first_error.and(self.inner.data.wait_for_guards(&self.inner.settings.progress).await);
+            first_error = first_error.and(wait_for_all(&self.inner.guards.lease, &self.inner.settings.progress).await);
         }
         if self.inner.temporary && first_error.is_ok() {
             data::delete(self.data())?;
@@ -98,7 +99,7 @@ impl Stack {
             env: self.whole_env(program)?,
             ..self.spec(&name)
         };
-        let child = Child::spawn(&self.inner.compose, &spec).await.with_context(|| format!("start {name}"))?;
+        let child = Child::spawn(&self.inner.guards, &spec).await.with_context(|| format!("start {name}"))?;
         let timeout = self.inner.settings.start_timeout;
         let shown = args.join(" ");
         let Ok(exit) = tokio::time::timeout(timeout, child.handle().clone().ended()).await else {
@@ -183,7 +184,8 @@ impl Stack {
     fn add_node(&self, entry: &NodeEntry) -> anyhow::Result<()> {
         let inner = &self.inner;
         let kind = inner.settings.nodes;
-        let launch = node::launch(kind, &inner.data, &inner.programs, &inner.compose, entry, &inner.settings.progress)?;
+        let launch =
+            node::launch(kind, &inner.data, &inner.programs, &inner.guards.compose, entry, &inner.settings.progress)?;
         let addr = self.addr(&entry.id)?;
         let mut spec = Spec { program: launch.program, args: launch.args, ..self.spec(&entry.id) };
         spec.env.extend(launch.env);
@@ -227,7 +229,6 @@ impl Stack {
             env: crate::environment::base(&self.inner.environment),
             dir: self.data().to_path_buf(),
             log: self.inner.data.log(name),
-            lease: self.inner.data.lease(),
             stop_signal: StopSignal::Term,
             grace: self.inner.settings.stop_grace,
             user: None,

@@ -87,7 +87,7 @@ impl Stack {
     async fn start_again(&self, part: Arc<Part>) -> String {
         let progress = &self.inner.settings.progress;
         let name = part.name().to_owned();
-        match part.start_again(&self.inner.compose, progress).await {
+        match part.start_again(&self.inner.guards, progress).await {
             Ok(()) => progress.say(format!("{name} runs again")),
             Err(error) => progress.say(format!("{name} could not be started again: {error:#}")),
         }
