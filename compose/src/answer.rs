@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
-use tokio::process::{ChildStdin, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 use crate::child::{Guards, StopSignal};
 
@@ -55,8 +55,8 @@ pub(crate) struct Errand {
 /// An errand on its way.
 #[derive(Debug)]
 pub(crate) struct Running {
-    /// As good as the program's own process.
-    pub(crate) child: tokio::process::Child,
+    /// The guard, which exits as the program does. Only to be waited for: whoever kills it leaves the program.
+    pub(crate) child: Child,
     /// Never written to. Dropping it ends the program; see [`crate::guard`].
     pub(crate) lifeline: ChildStdin,
 }
@@ -74,13 +74,15 @@ impl Errand {
         Self { program, guard: guard.into() }
     }
 
-    /// For the program's arguments, environment, folder and output.
+    /// For the program's arguments, environment, folder and output; its input is among the [`Terms`].
     pub(crate) fn command(&mut self) -> &mut Command {
         &mut self.guard
     }
 
     pub(crate) fn start(mut self) -> anyhow::Result<Running> {
-        let mut child = self.guard.spawn().with_context(|| format!("start a guard for {}", self.program.display()))?;
+        let guard = self.guard.as_std().get_program().display().to_string();
+        let started = self.guard.spawn();
+        let mut child = started.with_context(|| format!("start {guard} to guard {}", self.program.display()))?;
         let lifeline = child.stdin.take().context("the guard has no standard input")?;
         Ok(Running { child, lifeline })
     }

@@ -6,8 +6,9 @@
 //! its output and its exit code. A parent-death signal would not do: it needs unsafe code, is cleared by `setpriv` and
 //! `runuser`, and does not exist on macOS.
 //!
-//! Three things run without one: what only says its version; the system's own installer, which must not be cut off; and the
-//! command of `with-postgres`, which is its caller's own, with the caller's terminal.
+//! Three things run without one: what only says its version, or where something is; the system's own installer, which is in
+//! the runner's process group as it would be in a shell's; and the command of `with-postgres`, which is its caller's own, with
+//! the caller's terminal.
 
 use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
@@ -18,6 +19,8 @@ use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use runtime::program::EXIT_DIED;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, Signal};
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,9 +28,6 @@ use tokio::sync::oneshot;
 
 use crate::data::open_shared;
 use crate::{Exit, Progress};
-
-/// The guard itself failed: the program could not be started.
-const EXIT_FAILED: u8 = 70;
 
 /// What the runner tells its guard.
 #[derive(Debug, Clone, clap::Args)]
@@ -69,11 +69,11 @@ pub async fn run(options: Options) -> ExitCode {
         }
         (Err(error), true) => {
             Progress::stderr().say(format!("{error:#}"));
-            ExitCode::from(EXIT_FAILED)
+            ExitCode::from(EXIT_DIED)
         }
         (Err(error), false) => {
             tell(&format!("failed {error:#}"));
-            ExitCode::from(EXIT_FAILED)
+            ExitCode::from(EXIT_DIED)
         }
     }
 }
@@ -94,9 +94,13 @@ pub(crate) async fn wait_for_all(lease: &Path, progress: &Progress) -> anyhow::R
 }
 
 async fn watch(options: &Options) -> anyhow::Result<Exit> {
-    let lease = options.lease.as_ref().map(std::fs::File::create).transpose().context("open the lease file")?;
+    let lease = options.lease.as_deref().map(open_shared).transpose()?;
     if let Some(file) = &lease {
         rustix::fs::flock(file, FlockOperation::LockShared).context("lock the lease file")?;
+    }
+    // From here on the next runner waits for this guard. It may have looked before.
+    if runner_is_gone()? {
+        bail!("{} is not started: its runner is gone", options.command[0].display());
     }
     let mut terminated = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut child = command(options)?.spawn().with_context(|| format!("start {}", options.command[0].display()))?;
@@ -140,6 +144,13 @@ fn command(options: &Options) -> anyhow::Result<tokio::process::Command> {
         command.uid(uid);
     }
     Ok(command)
+}
+
+/// Whether the runner's end of the pipe is closed already: it never writes, so there is something to read only then.
+fn runner_is_gone() -> anyhow::Result<bool> {
+    let stdin = std::io::stdin();
+    let mut looked_at = [PollFd::new(&stdin, PollFlags::IN)];
+    Ok(poll(&mut looked_at, Some(&Timespec::default())).context("look at standard input")? > 0)
 }
 
 /// Resolves when the runner's end of the pipe is closed.
@@ -189,6 +200,6 @@ impl From<ExitStatus> for Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         let code = exit.code.or(exit.signal.map(|signal| 128 + signal)).and_then(|code| u8::try_from(code).ok());
-        code.unwrap_or(EXIT_FAILED).into()
+        code.unwrap_or(EXIT_DIED).into()
     }
 }

@@ -254,13 +254,11 @@ async fn run(programs: &Programs, guards: &Guards, need: &Need, progress: &Progr
         let (mut child, _lifeline) = start(programs, guards, command, &fresh, &log)?;
         let mut seconds = 0;
         let status = loop {
-            match tokio::time::timeout(SAYS_EVERY, child.wait()).await {
-                Ok(status) => break status.with_context(|| format!("wait for `{line}`"))?,
-                Err(_) => {
-                    seconds += SAYS_EVERY.as_secs();
-                    progress.say(format!("still running after {seconds} s: {line}"));
-                }
+            if let Ok(status) = tokio::time::timeout(SAYS_EVERY, child.wait()).await {
+                break status.with_context(|| format!("wait for `{line}`"))?;
             }
+            seconds += SAYS_EVERY.as_secs();
+            progress.say(format!("still running after {seconds} s: {line}"));
         };
         // A list that could not be refreshed is no reason not to try the installation.
         if !status.success() && !line.ends_with(" update") {
@@ -274,8 +272,8 @@ async fn run(programs: &Programs, guards: &Guards, need: &Need, progress: &Progr
     remove(&fresh)
 }
 
-/// Starts one command of an installation, with what it says in the log. The system's own runs without a guard: what dpkg
-/// is about must not be cut off, and the next run waits for its lock. The others end when the second value is dropped.
+/// Starts one command of an installation, with what it says in the log. It ends when the second value is dropped. The
+/// system's own has none, and no guard: what dpkg is about is better brought to its end, and the next run waits for its lock.
 fn start(
     programs: &Programs,
     guards: &Guards,

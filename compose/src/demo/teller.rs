@@ -40,8 +40,7 @@ impl<'a> Teller<'a> {
             // The story is in the answer; the log of a service's tool would drown it.
             env.insert("HIGHWATER_TELEMETRY__FILTER".to_owned(), "warn".to_owned());
         }
-        let errand = self.stack.errand(self.stack.program(program)?, env);
-        self.show(errand, program, args).await
+        self.show(self.stack.errand(self.stack.program(program)?, env), program, args).await
     }
 
     /// Runs one of Postgres's programs and shows all of it.

@@ -1,4 +1,5 @@
-//! On a system of the test's own, below a temporary folder, where every program is a script.
+//! On a system of the test's own, below a temporary folder, where every program is a script, run under the real guard: so
+//! the program `compose` must be built.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

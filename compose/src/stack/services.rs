@@ -85,7 +85,8 @@ impl Stack {
         &nodes[..nodes.len().saturating_sub(self.inner.untold.load(Ordering::Relaxed))]
     }
 
-    /// A command of one of our own programs, with the environment that this stack gives it and nothing else.
+    /// A command of one of our own programs, with the environment that this stack gives it and nothing else. It has no guard:
+    /// it is its caller's.
     pub fn command<A: AsRef<OsStr>>(
         &self,
         program: &str,

@@ -4,18 +4,35 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use runtime::config::Environment;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
+use crate::runner::port_base;
 use crate::stack::{is_alive, until};
 
 /// Says which process it is, and stays.
 const STAYS: &str = "echo $$ >\"$ROOT/pid\"\nexec sleep 600\n";
 
-/// Makes a program of the right name that says a version.
-const GO: &str = "for package in \"$@\"; do :; done\nname=\"${package##*/}\"\n[ \"$1\" = install ] || exit 0\n\
-    mkdir -p \"$GOBIN\"\nprintf '#!/bin/sh\\necho nats-server: v2.99.0\\n' >\"$GOBIN/nats-server\"\n\
-    chmod +x \"$GOBIN/nats-server\"\n";
+/// What the runner would listen to, besides its own variables.
+const SETTINGS: [&str; 6] = ["XDG_CACHE_HOME", "INSTALL", "NODES", "NODES_FILE", "NATS_URL", "DATABASE_URL"];
+
+/// Makes a nats-server that is new enough, but not beside what another installation left.
+const GO: &str = r#"
+[ "$1" = install ] || exit 0
+[ -e "$GOTMPDIR/half" ] && exit 1
+printf '#!/bin/sh\necho nats-server: v2.99.0\n' >"$GOBIN/nats-server"
+chmod +x "$GOBIN/nats-server"
+"#;
+
+/// Leaves something half done, and takes its time to end.
+const GO_THAT_STAYS: &str = r#"
+[ "$1" = install ] || exit 0
+touch "$GOTMPDIR/half"
+trap 'sleep 0.5; exit 1' TERM
+echo $$ >"$ROOT/pid"
+while :; do sleep 0.1; done
+"#;
 
 /// A machine with the programs of the test's making: only those, or before the real ones.
 struct Machine {
@@ -34,16 +51,19 @@ impl Machine {
 
     fn before_the_real_one() -> Self {
         let machine = Self::of_its_own();
-        let path = format!("{}:{}", machine.path, std::env::var("PATH").unwrap());
+        let path = format!("{}:{}", machine.path, Environment::process().var("PATH").unwrap());
         Self { path, ..machine }
     }
 
     fn script(&self, name: &str, body: &str) {
-        let file = self.dir.path().join("bin").join(name);
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let (bin, text) = (self.dir.path().join("bin"), self.dir.path().join("text"));
+        std::fs::create_dir_all(&bin).unwrap();
         let head = format!("#!/bin/sh\nROOT='{}'\nPATH=/usr/bin:/bin\n", self.dir.path().display());
-        std::fs::write(&file, head + body).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::write(&text, head + body).unwrap();
+        // A file that another test's new process still has open for writing cannot be run: so another process writes it.
+        let mut install = std::process::Command::new("install");
+        install.args(["-m", "755"]).arg(text).arg(bin.join(name));
+        assert!(install.status().unwrap().success());
     }
 
     /// A folder of Postgres's programs, of a version that will do.
@@ -55,9 +75,14 @@ impl Machine {
 
     fn compose(&self, args: &[&str]) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_compose"));
-        command.args(args).env("PATH", &self.path).env("HOME", self.dir.path()).env_remove("XDG_CACHE_HOME");
-        command.env_remove("INSTALL").env_remove("NODES").kill_on_drop(true);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("HIGHWATER_") || SETTINGS.contains(&&*name) {
+                command.env_remove(&*name);
+            }
+        }
+        command.args(args).env("PATH", &self.path).env("HOME", self.dir.path()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap()
     }
 
     /// The process of the script that stays.
@@ -70,8 +95,8 @@ impl Machine {
         staying
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+    fn cached(&self, name: &str) -> PathBuf {
+        self.dir.path().join(".cache/highwater").join(name)
     }
 }
 
@@ -96,19 +121,20 @@ async fn an_installation_ends_with_its_runner_and_the_next_one_goes_on() {
     let machine = Machine::of_its_own();
     machine.postgres();
     for signal in [Signal::KILL, Signal::INT] {
-        machine.script("go", &format!("[ \"$1\" = install ] || exit 0\ntouch \"$GOTMPDIR/half\"\n{STAYS}"));
+        machine.script("go", GO_THAT_STAYS);
         let mut runner = machine.compose(&["install", "--nodes", "embedded"]);
         let go = machine.staying().await;
+        assert!(machine.cached("bin/new/half").exists());
         send(&runner, signal);
         assert!(!runner.wait().await.unwrap().success());
-        until("go ends", || !is_alive(go)).await;
+        // At once, while the first one's is still ending.
+        machine.script("go", GO);
+        let mut next = machine.compose(&["install", "--nodes", "embedded"]);
+        assert!(next.wait().await.unwrap().success());
+        assert!(!is_alive(go));
+        assert!(!machine.cached("bin/new").exists());
+        std::fs::remove_file(machine.cached("bin/nats-server")).unwrap();
     }
-    machine.script("go", GO);
-    let next = machine.compose(&["install", "--nodes", "embedded"]);
-    let next = next.wait_with_output().await.unwrap();
-    assert!(next.status.success(), "{}", String::from_utf8_lossy(&next.stderr));
-    assert!(machine.path(".cache/highwater/bin/nats-server").is_file());
-    assert!(!machine.path(".cache/highwater/bin/new").exists(), "what was cut off is gone");
 }
 
 #[tokio::test]
@@ -118,12 +144,32 @@ async fn an_initdb_ends_with_its_runner() {
     machine.script("initdb", STAYS);
     // Where its user may write.
     std::fs::set_permissions(machine.dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
-    let data = machine.path("data").display().to_string();
-    let mut runner =
-        machine.compose(&["--data", &data, "up", "--servers-only", "--nodes", "embedded", "--install", "no"]);
-    let initdb = machine.staying().await;
-    runner.kill().await.unwrap();
-    until("initdb ends", || !is_alive(initdb)).await;
+    let data = machine.dir.path().join("data").display().to_string();
+    let (base, _claim) = port_base();
+    let base = base.to_string();
+    let servers = ["--servers-only", "--nodes", "embedded", "--nats-url", "nats://127.0.0.1:1"];
+    for (signal, code) in [(Signal::KILL, None), (Signal::INT, Some(0))] {
+        let up = ["--data", &data, "up", "--install", "no", "--port-base", &base];
+        let mut runner = machine.compose(&[&up[..], &servers].concat());
+        let initdb = machine.staying().await;
+        send(&runner, signal);
+        assert_eq!(runner.wait().await.unwrap().code(), code);
+        until("initdb ends", || !is_alive(initdb)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_guard_whose_runner_is_gone_starts_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let started = dir.path().join("started").display().to_string();
+    let guard = Command::new(env!("CARGO_BIN_EXE_compose"))
+        .args(["guard", "--transparent", "--", "/bin/sh", "-c", &format!("echo >'{started}'")])
+        .stdin(Stdio::null())
+        .output();
+    let guard = guard.await.unwrap();
+    assert_eq!(guard.status.code(), Some(70));
+    assert!(String::from_utf8_lossy(&guard.stderr).contains("its runner is gone"));
+    assert!(!std::fs::exists(started).unwrap());
 }
 
 #[tokio::test]

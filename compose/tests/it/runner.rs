@@ -27,7 +27,7 @@ fn stderr(output: &Output) -> String {
 /// A base with all its ports free, between the range of the free plan and the one that the system gives to outgoing
 /// connections; and the port after them, which marks them as taken for other tests, also of other clones. The blocks are those of
 /// `tests::Runner`.
-fn port_base() -> (u16, TcpListener) {
+pub(crate) fn port_base() -> (u16, TcpListener) {
     const BLOCK: u16 = 8;
     const BLOCKS: u32 = 220;
     let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
