@@ -12,7 +12,7 @@ use crate::runner::port_base;
 use crate::stack::{is_alive, until};
 
 /// Says which process it is, and stays.
-const STAYS: &str = "echo $$ >\"$ROOT/pid\"\nexec sleep 600\n";
+const STAYS: &str = "echo $$ >\"$ROOT/pid\"\nexec sleep 60\n";
 
 /// What the runner would listen to, besides its own variables.
 const SETTINGS: [&str; 6] = ["XDG_CACHE_HOME", "INSTALL", "NODES", "NODES_FILE", "NATS_URL", "DATABASE_URL"];
@@ -31,7 +31,8 @@ const GO_THAT_STAYS: &str = r#"
 touch "$GOTMPDIR/half"
 trap 'sleep 0.5; exit 1' TERM
 echo $$ >"$ROOT/pid"
-while :; do sleep 0.1; done
+n=0
+while [ $n -lt 300 ]; do sleep 0.1; n=$((n + 1)); done
 "#;
 
 /// A machine with the programs of the test's making: only those, or before the real ones.
@@ -120,7 +121,8 @@ fn send(child: &Child, signal: Signal) {
 async fn an_installation_ends_with_its_runner_and_the_next_one_goes_on() {
     let machine = Machine::of_its_own();
     machine.postgres();
-    for signal in [Signal::KILL, Signal::INT] {
+    // Not SIGINT: a shell without a terminal has what it runs in the background ignore that.
+    for signal in [Signal::KILL, Signal::TERM] {
         machine.script("go", GO_THAT_STAYS);
         let mut runner = machine.compose(&["install", "--nodes", "embedded"]);
         let go = machine.staying().await;
