@@ -28,22 +28,14 @@ const PRUNE: &str = "prune";
 /// Condemns and orders the erasure of blobs, until the soft shutdown.
 pub(crate) async fn erase(files: Files, config: Duties, holder: String, shutdown: Shutdown) {
     while waited(config.erase_interval, &shutdown).await {
-        tokio::select! {
-            biased;
-            () = shutdown.soft_cancelled() => return,
-            () = under_lease(&files, ERASE, &holder, erase_all(&files)) => {}
-        }
+        under_lease(&files, ERASE, &holder, &shutdown, erase_all(&files)).await;
     }
 }
 
 /// Applies retention, until the soft shutdown.
 pub(crate) async fn prune(files: Files, config: Duties, holder: String, shutdown: Shutdown) {
     while waited(config.prune_interval, &shutdown).await {
-        tokio::select! {
-            biased;
-            () = shutdown.soft_cancelled() => return,
-            () = under_lease(&files, PRUNE, &holder, prune_all(&files)) => {}
-        }
+        under_lease(&files, PRUNE, &holder, &shutdown, prune_all(&files)).await;
     }
 }
 
@@ -56,9 +48,16 @@ async fn waited(interval: Duration, shutdown: &Shutdown) -> bool {
     }
 }
 
-/// Works while this gateway has the lease; it is no fault when another one has it, or when something it needs is away:
-/// the next round comes.
-async fn under_lease(files: &Files, duty: &'static str, holder: &str, work: impl Future<Output = Result<()>>) {
+/// Works while this gateway has the lease, at most until the soft shutdown; it is no fault when another one has it, or when
+/// something it needs is away: the next round comes. The lease is given back in any case, so that nobody has to wait for its
+/// end: neither another gateway nor who restores the journal.
+async fn under_lease(
+    files: &Files,
+    duty: &'static str,
+    holder: &str,
+    shutdown: &Shutdown,
+    work: impl Future<Output = Result<()>>,
+) {
     let Some(opened) = files.opened() else { return };
     let mut lease = match opened.journal.acquire(duty, holder).await {
         Ok(Some(lease)) => lease,
@@ -72,6 +71,8 @@ async fn under_lease(files: &Files, duty: &'static str, holder: &str, work: impl
         }
     };
     let done = tokio::select! {
+        biased;
+        () = shutdown.soft_cancelled() => Ok(()),
         done = work => done,
         () = lease.keep() => {
             warn!("lost the lease of the duty {duty} in its middle; it goes on in the next round");

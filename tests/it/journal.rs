@@ -23,7 +23,7 @@ fn patient(builder: Builder) -> Builder {
     builder.env("gateway", "HIGHWATER_NATS__CHECK_INTERVAL", "500ms")
 }
 
-async fn jetstream(cluster: &Cluster) -> anyhow::Result<jetstream::Context> {
+pub(crate) async fn jetstream(cluster: &Cluster) -> anyhow::Result<jetstream::Context> {
     Ok(jetstream::new(async_nats::connect(cluster.stack.nats_url()?).await?))
 }
 

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use async_nats::jetstream::kv::Operation;
 use bytes::Bytes;
-use futures::StreamExt as _;
+use compose::Builder;
 use futures::stream::FuturesUnordered;
+use futures::{StreamExt as _, TryStreamExt as _};
 use http::Method;
 use proto::v1::upload_request::Payload;
 use proto::v1::{Receipt, UploadRequest};
 use rustix::process::{Pid, Signal, kill_process};
 use tests::{Act, Cluster, Content, Proxy, Rule, eventually, metadata, run};
+use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -18,6 +21,7 @@ use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
+use crate::journal::jetstream;
 use crate::s3;
 
 const MIB: u64 = 1024 * 1024;
@@ -249,6 +253,33 @@ fn a_replicator_that_is_told_to_stop_leaves_whole_copies_or_none() {
         cluster.settle().await;
         assert_eq!(s3::unfinished(cluster).await?, Vec::<String>::new());
         cluster.verify().await
+    });
+}
+
+/// Nobody has to wait until the lease of a duty that was cut off has ended.
+#[test]
+fn a_gateway_that_is_told_to_stop_gives_its_duties_back() {
+    let scrubs = |b: Builder| {
+        b.replicators(0).env("gateway", "HIGHWATER_DUTIES__SCRUB_INTERVAL", "1s").env(
+            "gateway",
+            "HIGHWATER_DUTIES__SCRUB_BYTES_PER_SECOND",
+            "64KiB",
+        )
+    };
+    run(scrubs, async |cluster| {
+        cluster.client().await?.put("takes minutes", Content::new(1, 32 * MIB)).await?;
+        let leases = jetstream(cluster).await?.get_key_value("highwater_leases").await?;
+        eventually("the scrub is in the middle of it", async || {
+            let lease = leases.entry("scrub").await?.context("nobody scrubs")?;
+            let age = OffsetDateTime::now_utc() - lease.created;
+            ensure!(lease.operation == Operation::Put && age > Duration::from_secs(2), "{lease:?}");
+            anyhow::Ok(())
+        })
+        .await;
+        cluster.stack.stop("gateway").await?;
+        let held: Vec<String> = leases.keys().await?.try_collect().await?;
+        assert_eq!(held, Vec::<String>::new());
+        Ok(())
     });
 }
 

@@ -32,11 +32,7 @@ struct Pass {
 pub(crate) async fn rebalance(files: Files, config: Duties, holder: String, shutdown: Shutdown) {
     let mut pass = Pass::default();
     while waited(config.rebalance_pause, &shutdown).await {
-        tokio::select! {
-            biased;
-            () = shutdown.soft_cancelled() => return,
-            () = under_lease(&files, REBALANCE, &holder, go_on(&files, &config, &mut pass)) => {}
-        }
+        under_lease(&files, REBALANCE, &holder, &shutdown, go_on(&files, &config, &mut pass)).await;
     }
 }
 

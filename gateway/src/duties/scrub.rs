@@ -41,11 +41,7 @@ pub(crate) async fn scrub(files: Files, config: Duties, holder: String, shutdown
         return;
     }
     while waited(config.scrub_interval.min(ROUND), &shutdown).await {
-        tokio::select! {
-            biased;
-            () = shutdown.soft_cancelled() => return,
-            () = under_lease(&files, SCRUB, &holder, scrub_all(&files, &config)) => {}
-        }
+        under_lease(&files, SCRUB, &holder, &shutdown, scrub_all(&files, &config)).await;
     }
 }
 

@@ -51,19 +51,16 @@ pub(crate) async fn wiped(files: Files, config: Duties, markers: Arc<Markers>, h
     let mut looks = Looks::default();
     let mut failures = Failures { policy: config.wiped_retry.clone(), by_node: BTreeMap::new() };
     while waited(config.nodes_interval, &shutdown).await {
-        let round = async {
-            let mut wiped = look(&files, &markers, &mut looks, config.wiped_after).await;
-            failures.by_node.retain(|node, _| wiped.iter().any(|other| other.id() == node));
-            wiped.retain(|node| failures.is_due(node.id()));
-            if !wiped.is_empty() {
-                let work = take_back_all(&files, &markers, &wiped, &mut failures, &process);
-                Box::pin(under_lease(&files, NODES, &holder, work)).await;
-            }
-        };
-        tokio::select! {
+        let mut wiped = tokio::select! {
             biased;
             () = shutdown.soft_cancelled() => return,
-            () = round => {}
+            wiped = look(&files, &markers, &mut looks, config.wiped_after) => wiped,
+        };
+        failures.by_node.retain(|node, _| wiped.iter().any(|other| other.id() == node));
+        wiped.retain(|node| failures.is_due(node.id()));
+        if !wiped.is_empty() {
+            let work = take_back_all(&files, &markers, &wiped, &mut failures, &process);
+            Box::pin(under_lease(&files, NODES, &holder, &shutdown, work)).await;
         }
     }
 }

@@ -15,7 +15,8 @@ const CLIENTS: usize = 8;
 fn setup(builder: compose::Builder) -> compose::Builder {
     let settings = [
         ("HIGHWATER_REPLICATOR__PARK_AFTER", "1"),
-        ("HIGHWATER_REPLICATOR__SOURCE_WAIT__MAX_DELAY", "3s"),
+        // What waits comes again before what is new: so much of it, so often, must be little on a busy machine, too.
+        ("HIGHWATER_REPLICATOR__SOURCE_WAIT__MAX_DELAY", "10s"),
         ("HIGHWATER_BLOBS__READ_TIMEOUT", "2s"),
         ("HIGHWATER_BLOBS__HEALTH_INTERVAL", "1s"),
         ("HIGHWATER_BLOBS__BREAKER__MAX_DELAY", "1s"),
