@@ -28,14 +28,14 @@ const PRUNE: &str = "prune";
 /// Condemns and orders the erasure of blobs, until the soft shutdown.
 pub(crate) async fn erase(files: Files, config: Duties, holder: String, shutdown: Shutdown) {
     while waited(config.erase_interval, &shutdown).await {
-        under_lease(&files, ERASE, &holder, &shutdown, erase_all(&files)).await;
+        Box::pin(under_lease(&files, ERASE, &holder, &shutdown, erase_all(&files))).await;
     }
 }
 
 /// Applies retention, until the soft shutdown.
 pub(crate) async fn prune(files: Files, config: Duties, holder: String, shutdown: Shutdown) {
     while waited(config.prune_interval, &shutdown).await {
-        under_lease(&files, PRUNE, &holder, &shutdown, prune_all(&files)).await;
+        Box::pin(under_lease(&files, PRUNE, &holder, &shutdown, prune_all(&files))).await;
     }
 }
 

@@ -149,7 +149,7 @@ impl Stat {
 /// CPU seconds of a process and of its children, also of those that have ended.
 fn family_seconds(pid: u32) -> anyhow::Result<f64> {
     let own = Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat"))?)?;
-    let children: f64 = children(pid)?.iter().map(|(_, stat)| stat.own).sum();
+    let children: f64 = children(pid)?.values().map(|stat| stat.own).sum();
     Ok(own.own + own.ended + children)
 }
 

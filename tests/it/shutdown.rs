@@ -11,9 +11,9 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use http::Method;
 use proto::v1::upload_request::Payload;
 use proto::v1::{Receipt, UploadRequest};
+use runtime::clock::Clock;
 use rustix::process::{Pid, Signal, kill_process};
 use tests::{Act, Cluster, Content, Proxy, Rule, eventually, metadata, run};
-use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -271,7 +271,7 @@ fn a_gateway_that_is_told_to_stop_gives_its_duties_back() {
         let leases = jetstream(cluster).await?.get_key_value("highwater_leases").await?;
         eventually("the scrub is in the middle of it", async || {
             let lease = leases.entry("scrub").await?.context("nobody scrubs")?;
-            let age = OffsetDateTime::now_utc() - lease.created;
+            let age = Clock::system().now() - lease.created;
             ensure!(lease.operation == Operation::Put && age > Duration::from_secs(2), "{lease:?}");
             anyhow::Ok(())
         })

@@ -32,7 +32,7 @@ struct Pass {
 pub(crate) async fn rebalance(files: Files, config: Duties, holder: String, shutdown: Shutdown) {
     let mut pass = Pass::default();
     while waited(config.rebalance_pause, &shutdown).await {
-        under_lease(&files, REBALANCE, &holder, &shutdown, go_on(&files, &config, &mut pass)).await;
+        Box::pin(under_lease(&files, REBALANCE, &holder, &shutdown, go_on(&files, &config, &mut pass))).await;
     }
 }
 

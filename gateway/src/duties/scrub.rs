@@ -41,7 +41,7 @@ pub(crate) async fn scrub(files: Files, config: Duties, holder: String, shutdown
         return;
     }
     while waited(config.scrub_interval.min(ROUND), &shutdown).await {
-        under_lease(&files, SCRUB, &holder, &shutdown, scrub_all(&files, &config)).await;
+        Box::pin(under_lease(&files, SCRUB, &holder, &shutdown, scrub_all(&files, &config))).await;
     }
 }
 
