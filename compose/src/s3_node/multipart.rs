@@ -1,5 +1,6 @@
 //! What s3s-fs does not say about multipart uploads, or says wrongly.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use s3s::crypto::{Checksum as _, Md5};
@@ -23,6 +24,19 @@ pub(super) async fn check_open(root: &Path, upload_id: &str) -> S3Result<()> {
         return Ok(());
     }
     Err(s3_error!(NoSuchUpload))
+}
+
+/// Deletes a part that came when its upload had just been completed or aborted: nobody would look for it any more. Nobody
+/// completes or aborts the upload meanwhile.
+pub(super) async fn keep_if_open(root: &Path, upload_id: &str, number: i32) -> S3Result<()> {
+    let open = check_open(root, upload_id).await;
+    if open.is_err()
+        && let Err(error) = fs::remove_file(layout::part(root, upload_id, number)).await
+        && error.kind() != ErrorKind::NotFound
+    {
+        return Err(S3Error::internal_error(error));
+    }
+    open
 }
 
 /// Finds what is wrong with the list of parts before s3s-fs begins to take the upload apart.

@@ -184,7 +184,11 @@ impl S3 for Store {
         let sha256 = req.input.checksum_sha256.clone();
         let trailers = req.trailing_headers.clone();
         req.input.body = req.input.body.map(|body| verified(body, expected, trailers, &verdict));
+        let UploadPartInput { bucket, key, upload_id, part_number, .. } = &req.input;
+        let (bucket, key, upload_id, number) = (bucket.clone(), key.clone(), upload_id.clone(), *part_number);
         let mut stored = self.inner.upload_part(req).await.map_err(|error| verdict.explain(error))?;
+        let _lock = self.locks.lock(&bucket, &key).await;
+        multipart::keep_if_open(&self.root, &upload_id, number).await?;
         stored.output.checksum_sha256 = sha256;
         Ok(stored)
     }
@@ -202,6 +206,7 @@ impl S3 for Store {
         &self,
         req: S3Request<AbortMultipartUploadInput>,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        let _lock = self.locks.lock(&req.input.bucket, &req.input.key).await;
         multipart::check_open(&self.root, &req.input.upload_id).await?;
         self.inner.abort_multipart_upload(req).await
     }

@@ -142,6 +142,26 @@ async fn an_aborted_upload_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_part_that_comes_when_its_upload_has_ended_is_not_kept() {
+    let stack = one_node().await;
+    let node = stack.nodes()[0].clone();
+    let begun = send(&node, "POST", "/highwater/x?uploads=", &[], "").await.unwrap();
+    let id = element(begun.body(), "UploadId").unwrap().to_owned();
+    let mut parts = tokio::task::JoinSet::new();
+    for number in 1..=12 {
+        let (node, path) = (node.clone(), format!("/highwater/x?partNumber={number}&uploadId={id}"));
+        parts.spawn(async move { send(&node, "PUT", &path, &[], Bytes::from(vec![7; 8_000_000])).await });
+    }
+    // Some are there, some on their way.
+    parts.join_next().await.unwrap().unwrap().unwrap();
+    let aborted = send(&node, "DELETE", &format!("/highwater/x?uploadId={id}"), &[], "").await.unwrap();
+    assert_eq!(aborted.status(), 204, "{aborted:?}");
+    parts.join_all().await;
+    assert_eq!(files(&stack), 0);
+    stack.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn keys_stay_in_their_bucket_and_strangers_out() {
     let stack = one_node().await;
     let node = stack.nodes()[0].clone();
