@@ -2,7 +2,7 @@
 
 use base64_simd::STANDARD as BASE64;
 use bytes::Bytes;
-use compose::Stack;
+use compose::{NodeEntry, Stack};
 use sha2::{Digest as _, Sha256};
 
 use crate::s3::{element, send};
@@ -81,12 +81,17 @@ async fn a_wrong_digest_is_refused_and_nothing_is_stored() {
     stack.shutdown().await.unwrap();
 }
 
+/// The id of a multipart upload that begins.
+async fn begin(node: &NodeEntry, key: &str) -> String {
+    let begun = send(node, "POST", &format!("/highwater/{key}?uploads="), &[], "").await.unwrap();
+    element(begun.body(), "UploadId").unwrap().to_owned()
+}
+
 #[tokio::test]
 async fn multipart_uploads_check_parts_and_are_listed() {
     let stack = one_node().await;
     let node = stack.nodes()[0].clone();
-    let begun = send(&node, "POST", "/highwater/big?uploads=", &[], "").await.unwrap();
-    let id = element(begun.body(), "UploadId").unwrap().to_owned();
+    let id = begin(&node, "big").await;
     let first = Bytes::from(vec![7_u8; PART]);
     let part = |number: u8| format!("/highwater/big?partNumber={number}&uploadId={id}");
 
@@ -132,8 +137,7 @@ async fn multipart_uploads_check_parts_and_are_listed() {
 async fn an_aborted_upload_leaves_nothing() {
     let stack = one_node().await;
     let node = stack.nodes()[0].clone();
-    let begun = send(&node, "POST", "/highwater/x?uploads=", &[], "").await.unwrap();
-    let id = element(begun.body(), "UploadId").unwrap().to_owned();
+    let id = begin(&node, "x").await;
     send(&node, "PUT", &format!("/highwater/x?partNumber=1&uploadId={id}"), &[], "part").await.unwrap();
     let aborted = send(&node, "DELETE", &format!("/highwater/x?uploadId={id}"), &[], "").await.unwrap();
     assert_eq!(aborted.status(), 204, "{aborted:?}");
@@ -145,8 +149,7 @@ async fn an_aborted_upload_leaves_nothing() {
 async fn a_part_that_comes_when_its_upload_has_ended_is_not_kept() {
     let stack = one_node().await;
     let node = stack.nodes()[0].clone();
-    let begun = send(&node, "POST", "/highwater/x?uploads=", &[], "").await.unwrap();
-    let id = element(begun.body(), "UploadId").unwrap().to_owned();
+    let id = begin(&node, "x").await;
     let mut parts = tokio::task::JoinSet::new();
     for number in 1..=12 {
         let (node, path) = (node.clone(), format!("/highwater/x?partNumber={number}&uploadId={id}"));
