@@ -59,7 +59,12 @@ async fn under_lease(
     work: impl Future<Output = Result<()>>,
 ) {
     let Some(opened) = files.opened() else { return };
-    let mut lease = match opened.journal.acquire(duty, holder).await {
+    let acquired = tokio::select! {
+        biased;
+        () = shutdown.hard_cancelled() => return,
+        acquired = opened.journal.acquire(duty, holder) => acquired,
+    };
+    let mut lease = match acquired {
         Ok(Some(lease)) => lease,
         Ok(None) => {
             debug!("another gateway has the duty {duty}");
@@ -82,7 +87,13 @@ async fn under_lease(
     if let Err(error) = done {
         warn!("the duty {duty} was cut short, it goes on in the next round: {error:#}");
     }
-    if let Err(error) = lease.release().await {
+    // A journal that does not answer must not hold up an end that was asked for twice.
+    let released = tokio::select! {
+        biased;
+        () = shutdown.hard_cancelled() => return,
+        released = lease.release() => released,
+    };
+    if let Err(error) = released {
         debug!("the lease of the duty {duty} ends by itself: {error}");
     }
 }
