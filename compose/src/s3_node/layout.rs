@@ -28,6 +28,14 @@ pub(super) fn part(root: &Path, upload_id: &str, number: i32) -> PathBuf {
     root.join(format!(".upload_id-{upload_id}.part-{number}"))
 }
 
+/// The id in the name of a file that belongs to a multipart upload, whichever it is.
+pub(super) fn upload_of(file_name: &str) -> Option<&str> {
+    let attributes = || file_name.strip_prefix(".bucket-")?.strip_suffix(".metadata.json")?.split_once(".upload-");
+    let part = || file_name.strip_prefix(".upload_id-")?.split_once(".part-");
+    let open = file_name.strip_prefix(".upload-").and_then(|rest| rest.strip_suffix(".json"));
+    open.or_else(|| part().map(|(id, _)| id)).or_else(|| attributes().map(|(_, id)| id))
+}
+
 /// Bucket, key and id of a multipart upload, from the name of the file with its attributes.
 pub(super) fn open_upload(file_name: &str) -> Option<(String, String, String)> {
     let rest = file_name.strip_prefix(".bucket-")?.strip_suffix(".metadata.json")?;

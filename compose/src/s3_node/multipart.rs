@@ -1,5 +1,6 @@
 //! What s3s-fs does not say about multipart uploads, or says wrongly.
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +38,23 @@ pub(super) async fn keep_if_open(root: &Path, upload_id: &str, number: i32) -> S
         return Err(S3Error::internal_error(error));
     }
     open
+}
+
+/// Clears what a process that was killed left of uploads which it had half begun, completed or aborted: s3s-fs writes and
+/// deletes their files one by one, and no client could name them.
+pub(super) fn clear(root: &Path) -> std::io::Result<()> {
+    let names: Vec<String> = std::fs::read_dir(root)?
+        .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
+        .collect::<Result<_, _>>()?;
+    let attributed = names.iter().filter_map(|name| layout::open_upload(name));
+    let whole: HashSet<String> =
+        attributed.map(|(_, _, id)| id).filter(|id| layout::upload(root, id).exists()).collect();
+    for name in &names {
+        if layout::upload_of(name).is_some_and(|id| !whole.contains(id)) {
+            std::fs::remove_file(root.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Finds what is wrong with the list of parts before s3s-fs begins to take the upload apart.

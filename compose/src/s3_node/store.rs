@@ -16,10 +16,11 @@ use s3s::dto::{
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
 use tokio::fs;
+use tokio::sync::RwLock;
 
 use super::access::check_key;
 use super::layout::{self, STAGING};
-use super::locks::Locks;
+use super::locks::{Held, Locks};
 use super::multipart;
 use super::verify::{Expected, Verdict, verified};
 
@@ -29,6 +30,8 @@ pub(super) struct Store {
     inner: FileSystem,
     root: PathBuf,
     locks: Locks,
+    /// Held by each listing, and alone by whoever takes an object away: s3s-fs fails at one that goes while it lists.
+    listing: RwLock<()>,
 }
 
 impl Store {
@@ -40,9 +43,10 @@ impl Store {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context("clear the staging folder"),
             Ok(()) | Err(_) => {}
         }
+        multipart::clear(&root).with_context(|| format!("clear half uploads in {}", root.display()))?;
         // FileSystem::new removes its own temporary files.
         let inner = FileSystem::new(&root).map_err(|error| anyhow::anyhow!("{error:?}")).context("open the folder")?;
-        Ok(Self { inner, root, locks: Locks::default() })
+        Ok(Self { inner, root, locks: Locks::default(), listing: RwLock::default() })
     }
 
     async fn check_bucket(&self, bucket: &str) -> S3Result<()> {
@@ -59,6 +63,21 @@ impl Store {
             return Ok(());
         }
         Err(s3_error!(NoSuchKey))
+    }
+
+    /// Finds the object and keeps it as it is while s3s-fs opens its files, one after the other.
+    async fn hold_object(&self, bucket: &str, key: &str) -> S3Result<Held> {
+        // Before the lock, too: nobody waits for an object that is still being put together.
+        self.check_object(bucket, key).await?;
+        let held = self.locks.lock(bucket, key).await;
+        self.check_object(bucket, key).await?;
+        Ok(held)
+    }
+
+    async fn remove(&self, bucket: &str, key: &str) {
+        let _lock = self.locks.lock(bucket, key).await;
+        let _alone = self.listing.write().await;
+        self.discard(bucket, key).await;
     }
 
     /// Puts a staged object into its place: what is known about it first, so that it is never seen without.
@@ -133,19 +152,18 @@ impl S3 for Store {
     }
 
     async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
-        self.check_object(&req.input.bucket, &req.input.key).await?;
+        let _held = self.hold_object(&req.input.bucket, &req.input.key).await?;
         self.inner.get_object(req).await
     }
 
     async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
-        self.check_object(&req.input.bucket, &req.input.key).await?;
+        let _held = self.hold_object(&req.input.bucket, &req.input.key).await?;
         self.inner.head_object(req).await
     }
 
     async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
         self.check_bucket(&req.input.bucket).await?;
-        let _lock = self.locks.lock(&req.input.bucket, &req.input.key).await;
-        self.discard(&req.input.bucket, &req.input.key).await;
+        self.remove(&req.input.bucket, &req.input.key).await;
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 
@@ -154,17 +172,18 @@ impl S3 for Store {
         let keys: Vec<String> = req.input.delete.objects.iter().map(|object| object.key.clone()).collect();
         keys.iter().try_for_each(|key| check_key(key))?;
         for key in &keys {
-            let _lock = self.locks.lock(&req.input.bucket, key).await;
-            self.discard(&req.input.bucket, key).await;
+            self.remove(&req.input.bucket, key).await;
         }
         self.inner.delete_objects(req).await
     }
 
     async fn list_objects(&self, req: S3Request<ListObjectsInput>) -> S3Result<S3Response<ListObjectsOutput>> {
+        let _there = self.listing.read().await;
         self.inner.list_objects(req).await
     }
 
     async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let _there = self.listing.read().await;
         self.inner.list_objects_v2(req).await
     }
 

@@ -164,6 +164,104 @@ async fn a_part_that_comes_when_its_upload_has_ended_is_not_kept() {
     stack.shutdown().await.unwrap();
 }
 
+/// Parts of an upload on their way to `path`, and what completes it.
+async fn parts(node: &NodeEntry, key: &str, id: &str, count: usize) -> String {
+    let mut list = String::new();
+    for number in 1..=count {
+        let path = format!("/highwater/{key}?partNumber={number}&uploadId={id}");
+        let put = send(node, "PUT", &path, &[], Bytes::from(vec![7; PART])).await.unwrap();
+        let etag = put.headers()["etag"].to_str().unwrap();
+        list += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
+    }
+    format!("<CompleteMultipartUpload>{list}</CompleteMultipartUpload>")
+}
+
+#[tokio::test]
+async fn what_a_client_has_asked_for_is_done_to_its_end_without_it() {
+    const PARTS: usize = 8;
+    let stack = one_node().await;
+    let node = stack.nodes()[0].clone();
+    let id = begin(&node, "x").await;
+    let whole = parts(&node, "x", &id, PARTS).await;
+    let open = stack.data_of("node-a").unwrap().join(format!(".upload-{id}.json"));
+    assert!(open.exists());
+    let has_begun = async {
+        while open.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let path = format!("/highwater/x?uploadId={id}");
+    tokio::select! {
+        biased;
+        () = has_begun => {}
+        answer = send(&node, "POST", &path, &[], whole) => panic!("answered before it was cut: {answer:?}"),
+    }
+    let mut got = send(&node, "GET", "/highwater/x", &[], "").await.unwrap();
+    for _ in 0..500 {
+        if got.status() != 404 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        got = send(&node, "GET", "/highwater/x", &[], "").await.unwrap();
+    }
+    assert_eq!((got.status().as_u16(), got.body().len()), (200, PARTS * PART));
+    assert_eq!(files(&stack), 3, "the object, its attributes and its digests");
+    stack.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_killed_node_had_half_done_is_cleared_and_an_open_upload_stays() {
+    let stack = one_node().await;
+    let node = stack.nodes()[0].clone();
+    let id = begin(&node, "x").await;
+    let whole = parts(&node, "x", &id, 2).await;
+    let before = files(&stack);
+    stack.kill("node-a").await.unwrap();
+    let folder = stack.data_of("node-a").unwrap();
+    let [half, gone] = ["b3b1ad84-7d54-4a4a-9b3c-1f0c2d6f7a10", "b3b1ad84-7d54-4a4a-9b3c-1f0c2d6f7a11"];
+    for name in [format!(".upload-{half}.json"), format!(".upload_id-{gone}.part-2")] {
+        std::fs::write(folder.join(name), "null").unwrap();
+    }
+    stack.start("node-a").await.unwrap();
+    assert_eq!(files(&stack), before);
+    let made = send(&node, "POST", &format!("/highwater/x?uploadId={id}"), &[], whole).await.unwrap();
+    assert_eq!(made.status(), 200, "{made:?}");
+    stack.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn listings_and_reads_are_answered_while_objects_come_and_go() {
+    let stack = one_node().await;
+    let node = stack.nodes()[0].clone();
+    let mut writers = tokio::task::JoinSet::new();
+    for number in 0..8 {
+        let (node, path) = (node.clone(), format!("/highwater/blobs/{}/{number}", number % 2));
+        writers.spawn(async move {
+            for _ in 0..60 {
+                assert_eq!(send(&node, "PUT", &path, &[], "x").await.unwrap().status(), 200);
+                assert_eq!(send(&node, "DELETE", &path, &[], "").await.unwrap().status(), 204);
+            }
+        });
+    }
+    let mut work = std::pin::pin!(writers.join_all());
+    loop {
+        let ask = async {
+            let list = send(&node, "GET", "/highwater?list-type=2&prefix=blobs%2F", &[], "").await.unwrap();
+            assert_eq!(list.status(), 200, "{list:?}");
+            for method in ["GET", "HEAD"] {
+                let read = send(&node, method, "/highwater/blobs/1/1", &[], "").await.unwrap();
+                assert!(matches!(read.status().as_u16(), 200 | 404), "{read:?}");
+            }
+        };
+        tokio::select! {
+            _ = &mut work => break,
+            () = ask => {}
+        }
+    }
+    assert_eq!(files(&stack), 0);
+    stack.shutdown().await.unwrap();
+}
+
 #[tokio::test]
 async fn keys_stay_in_their_bucket_and_strangers_out() {
     let stack = one_node().await;
