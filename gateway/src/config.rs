@@ -167,7 +167,7 @@ pub(crate) struct Watch {
     /// How long each may take to answer.
     #[serde(with = "runtime::config::duration")]
     pub(crate) timeout: Duration,
-    /// How often nodes are swept of uploads that died in their middle.
+    /// How often nodes are swept of uploads and probes that died in their middle.
     #[serde(with = "runtime::config::duration")]
     pub(crate) sweep_interval: Duration,
     /// How old these must be: longer than any upload or copy takes.

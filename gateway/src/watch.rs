@@ -83,7 +83,7 @@ pub(crate) fn observe(journal: &Journal, checkpoint: &Checkpoint) {
     }
 }
 
-/// Throws away, now and then, what uploads left on nodes whose process died in their middle.
+/// Throws away, now and then, what uploads and probes left on nodes whose process died in their middle.
 pub(crate) async fn sweep(nodes: Nodes, journal: Journal, config: Watch, shutdown: Shutdown) {
     loop {
         tokio::select! {
@@ -104,7 +104,7 @@ pub(crate) async fn sweep(nodes: Nodes, journal: Journal, config: Watch, shutdow
 async fn sweep_once(nodes: &Nodes, journal: &Journal, age: Duration) {
     match uploads::multipart_ids(journal).await {
         Ok(keep) => {
-            nodes.abort_stale_uploads(age, &keep).await;
+            nodes.sweep(age, &keep).await;
         }
         Err(error) => warn!("unfinished uploads are not swept now, which of them live is not known: {error:#}"),
     }

@@ -28,6 +28,7 @@ mod read;
 mod resumable;
 mod sends;
 mod slice;
+mod sweep;
 mod upload;
 mod verify;
 

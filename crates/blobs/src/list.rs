@@ -8,7 +8,7 @@ use crate::node::listed;
 use crate::{Error, Listed, MARKER_KEY, Node, NodeFault, Page};
 
 /// What the keys of [`crate::probe`] begin with.
-const PROBES: &str = "highwater-probe/";
+pub(crate) const PROBES: &str = "highwater-probe/";
 /// The name of an object that tells whether a node takes others than one that it refuses, in the folder of that one.
 pub(crate) const STAND_IN: &str = "highwater-probe";
 

@@ -1,6 +1,5 @@
 //! Multipart uploads, as far as every S3 server has them.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use aws_sdk_s3::config::Builder;
@@ -212,26 +211,4 @@ pub(crate) async fn pending(node: &Node, prefix: &str) -> Result<Option<Vec<Pend
         }
         from = next;
     }
-}
-
-/// Aborts the multipart uploads under `prefix` on `node` that are older than `older_than`, but those whose ids are in
-/// `keep`; how many.
-pub(crate) async fn abort_stale(
-    node: &Node,
-    prefix: &str,
-    older_than: Duration,
-    keep: &HashSet<String>,
-) -> Result<usize, Error> {
-    // Some servers list only the uploads of one key, or all of them: ask for all and choose here.
-    let Some(uploads) = pending(node, "").await? else { return Ok(0) };
-    let limit = node.clock().now() - older_than;
-    let mut aborted = 0;
-    for upload in uploads {
-        let is_old = upload.initiated_at.is_some_and(|at| at < limit);
-        if is_old && upload.key.starts_with(prefix) && !keep.contains(&upload.id) {
-            Multipart::resume(node, &upload.key, upload.id, Algorithm::Crc32c, None).abort().await?;
-            aborted += 1;
-        }
-    }
-    Ok(aborted)
 }

@@ -1,8 +1,7 @@
 //! All nodes of the cluster.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use proto::{BlobId, ClusterId, Layout, NodeId};
 use runtime::clock::Clock;
@@ -17,10 +16,7 @@ use crate::commit::remove;
 use crate::copy::Recent;
 use crate::node::OtherMarker;
 use crate::pace::Hedges;
-use crate::{BlobRef, Config, Error, Health, Node, NodeConfig, ObjectMeta, Read, Upload, Written, multipart};
-
-/// What is aborted by the sweep: uploads of blobs, nobody else's.
-const BLOBS_PREFIX: &str = "blobs/";
+use crate::{BlobRef, Config, Error, Health, Node, NodeConfig, ObjectMeta, Read, Upload, Written};
 
 /// Every configured node, with its breaker and its health check. Clones share them.
 #[derive(Clone, Debug)]
@@ -169,30 +165,6 @@ impl Nodes {
     /// is asked before the first [`Read::next`].
     pub fn read(&self, blob: BlobRef, holders: &[NodeId], offset: u64, length: u64) -> Read {
         Read::new(self, blob, holders, offset, length)
-    }
-
-    /// Aborts uploads of blobs that crashed processes left behind on any node; how many. A node that is down, or that
-    /// does not list them, is logged and left for the next time.
-    ///
-    /// `keep` are the multipart ids of the uploads that can be resumed ([`crate::UploadState::multipart_id`]). It must
-    /// be complete, and not older than `older_than`: what was begun since is young enough to be left alone.
-    pub async fn abort_stale_uploads(&self, older_than: Duration, keep: &HashSet<String>) -> usize {
-        let mut total = 0;
-        for node in &self.0.nodes {
-            match multipart::abort_stale(node, BLOBS_PREFIX, older_than, keep).await {
-                Ok(0) => {}
-                Ok(aborted) => {
-                    let id = node.id();
-                    tracing::info!(node.id = %id, "aborted {aborted} unfinished uploads on node {id}");
-                    total += aborted;
-                }
-                Err(error) => {
-                    let id = node.id();
-                    tracing::warn!(node.id = %id, "cannot look for unfinished uploads on node {id}: {error}");
-                }
-            }
-        }
-        total
     }
 
     fn fitness(&self, node: &Node) -> u8 {

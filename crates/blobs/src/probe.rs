@@ -5,6 +5,7 @@ use proto::Sha256Digest;
 
 use crate::body::Pieces;
 use crate::checksum::{Algorithm, Checksum};
+use crate::list::PROBES;
 use crate::multipart::{self, Multipart};
 use crate::node::Object;
 use crate::{Error, Node};
@@ -12,7 +13,6 @@ use crate::{Error, Node};
 /// The smallest part that may be followed by another, on every S3 server.
 const PART_BYTES: usize = 5 * 1024 * 1024;
 const CONTENT: &[u8] = b"0123456789";
-const PREFIX: &str = "highwater-probe";
 
 /// One line of the matrix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,9 +116,9 @@ pub(crate) async fn verifies(node: &Node) -> Result<Verifies, Error> {
     Ok(found)
 }
 
-/// A key that no other process uses at the same time.
+/// A key that no other process uses at the same time. What is left at it by one that is killed is swept ([`crate::Nodes::sweep`]).
 fn own_key(node: &Node, what: &str) -> String {
-    format!("{PREFIX}/{}-{}-{what}", node.clock().now().unix_timestamp_nanos(), std::process::id())
+    format!("{PROBES}{}-{}-{what}", node.clock().now().unix_timestamp_nanos(), std::process::id())
 }
 
 fn wrong(algorithm: Algorithm) -> Checksum {
@@ -197,7 +197,7 @@ async fn head(node: &Node, key: &str) -> Result<&'static str, String> {
 }
 
 async fn list(node: &Node, key: &str) -> Result<&'static str, String> {
-    let page = node.list(PREFIX, None, 1000).await.map_err(|error| error.to_string())?;
+    let page = node.list(PROBES, None, 1000).await.map_err(|error| error.to_string())?;
     let listed = page.objects.iter().any(|object| object.key == key);
     if listed { Ok("lists it") } else { Err("does not list an object that is there".to_owned()) }
 }

@@ -16,7 +16,7 @@ use crate::{Error, Expected, Nodes, ObjectMeta, Written};
 /// It holds the slice being filled, and what it has in flight counts against the process's send budget. A blob of one
 /// slice is sent whole from memory, so every node can be tried; a longer one goes to the node that took its first slice,
 /// part by part. Ends with [`Upload::finish`] or [`Upload::abort`]; one that is dropped leaves its parts to the sweep
-/// ([`Nodes::abort_stale_uploads`]). One that must survive this process is a [`crate::Resumable`].
+/// ([`Nodes::sweep`]). One that must survive this process is a [`crate::Resumable`].
 #[derive(Debug)]
 pub struct Upload {
     nodes: Nodes,

@@ -90,7 +90,7 @@ impl UploadState {
         self.place.as_ref().map(|place| &place.node)
     }
 
-    /// The multipart upload on that node: to be kept by the sweep ([`crate::Nodes::abort_stale_uploads`]) while the state
+    /// The multipart upload on that node: to be kept by the sweep ([`crate::Nodes::sweep`]) while the state
     /// lives.
     pub fn multipart_id(&self) -> Option<&str> {
         self.place.as_ref().map(|place| place.multipart_id.as_str())

@@ -318,7 +318,7 @@ async fn an_aborted_upload_leaves_nothing(cluster: Cluster) {
             let aborts = cluster.proxy(node).take_seen();
             assert_eq!(aborts.iter().filter(|seen| seen.is(&Method::DELETE, "uploadId=")).count(), 2);
             if cluster.is_minio {
-                assert_eq!(nodes.abort_stale_uploads(Duration::ZERO, &std::collections::HashSet::new()).await, 0);
+                assert_eq!(nodes.sweep(Duration::ZERO, &std::collections::HashSet::new()).await, 0);
             }
         }
     }

@@ -216,7 +216,7 @@ async fn an_aborted_upload_leaves_nothing(cluster: Cluster) {
     upload.abort().await;
     assert!(cluster.proxy(node.id()).take_seen().iter().any(|seen| seen.is(&Method::DELETE, "uploadId=")));
     assert_eq!(node.head(&blob.key()).await.unwrap(), None);
-    assert_eq!(nodes.abort_stale_uploads(Duration::ZERO, &HashSet::new()).await, 0);
+    assert_eq!(nodes.sweep(Duration::ZERO, &HashSet::new()).await, 0);
 }
 
 async fn bytes_garbled_on_the_way_are_noticed(cluster: Cluster) {
