@@ -87,6 +87,14 @@ async fn begin(node: &NodeEntry, key: &str) -> String {
     element(begun.body(), "UploadId").unwrap().to_owned()
 }
 
+/// What completes an upload of parts with these ETags.
+fn whole_of(etags: &[impl AsRef<str>]) -> String {
+    let part =
+        |(number, etag): (usize, &str)| format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
+    let parts: String = (1..).zip(etags.iter().map(AsRef::as_ref)).map(part).collect();
+    format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>")
+}
+
 #[tokio::test]
 async fn multipart_uploads_check_parts_and_are_listed() {
     let stack = one_node().await;
@@ -109,24 +117,18 @@ async fn multipart_uploads_check_parts_and_are_listed() {
     let listed = send(&node, "GET", &format!("/highwater/big?uploadId={id}"), &[], "").await.unwrap();
     assert!(element(listed.body(), "ETag").is_some_and(|listed| listed.contains(etag.trim_matches('"'))), "{listed:?}");
 
-    let whole_of = |parts: &[(u8, &str)]| {
-        let part =
-            |(number, etag): &(u8, &str)| format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
-        let parts = parts.iter().map(part).collect::<Vec<_>>().concat();
-        format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>")
-    };
     let complete = format!("/highwater/big?uploadId={id}");
-    let missing = send(&node, "POST", &complete, &[], whole_of(&[(1, &etag), (2, "x")])).await.unwrap();
+    let missing = send(&node, "POST", &complete, &[], whole_of(&[etag.as_str(), "x"])).await.unwrap();
     assert_eq!(element(missing.body(), "Code"), Some("InvalidPart"), "{missing:?}");
     let last = send(&node, "PUT", &part(2), &[], "end").await.unwrap();
     let last_etag = last.headers()["etag"].to_str().unwrap().to_owned();
-    let whole = send(&node, "POST", &complete, &[], whole_of(&[(1, &etag), (2, &last_etag)])).await.unwrap();
+    let whole = send(&node, "POST", &complete, &[], whole_of(&[&etag, &last_etag])).await.unwrap();
     assert_eq!(whole.status(), 200, "{whole:?}");
     let got = send(&node, "GET", "/highwater/big", &[], "").await.unwrap();
     assert_eq!(got.body().len(), PART + 3);
     assert!(got.body().ends_with(b"\x07end"));
 
-    let again = send(&node, "POST", &complete, &[], whole_of(&[(1, &etag)])).await.unwrap();
+    let again = send(&node, "POST", &complete, &[], whole_of(&[&etag])).await.unwrap();
     assert_eq!((again.status().as_u16(), element(again.body(), "Code")), (404, Some("NoSuchUpload")), "{again:?}");
     let late = send(&node, "PUT", &part(1), &[], "late").await.unwrap();
     assert_eq!(late.status(), 404, "{late:?}");
@@ -164,16 +166,15 @@ async fn a_part_that_comes_when_its_upload_has_ended_is_not_kept() {
     stack.shutdown().await.unwrap();
 }
 
-/// Parts of an upload on their way to `path`, and what completes it.
+/// Sends so many parts; what completes the upload then.
 async fn parts(node: &NodeEntry, key: &str, id: &str, count: usize) -> String {
-    let mut list = String::new();
+    let mut etags = Vec::new();
     for number in 1..=count {
         let path = format!("/highwater/{key}?partNumber={number}&uploadId={id}");
         let put = send(node, "PUT", &path, &[], Bytes::from(vec![7; PART])).await.unwrap();
-        let etag = put.headers()["etag"].to_str().unwrap();
-        list += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
+        etags.push(put.headers()["etag"].to_str().unwrap().to_owned());
     }
-    format!("<CompleteMultipartUpload>{list}</CompleteMultipartUpload>")
+    whole_of(&etags)
 }
 
 #[tokio::test]
