@@ -195,7 +195,18 @@ impl Watch {
     }
 
     async fn look(&self, conn: &mut PgConnection) -> Result<(), Error> {
-        let active = active_row(conn).await?;
+        let mut active = active_row(conn).await?;
+        loop {
+            let Err(error) = self.look_at(active, conn).await else { return Ok(()) };
+            match active_row(conn).await {
+                // Since it was asked for, it was retired, and even dropped: that is no outage.
+                Ok(now) if now != active => active = now,
+                Ok(_) | Err(_) => return Err(error),
+            }
+        }
+    }
+
+    async fn look_at(&self, active: Active, conn: &mut PgConnection) -> Result<(), Error> {
         let Some(generation) = active.generation else {
             self.spaces.forget();
             self.lost(&Error::unavailable(

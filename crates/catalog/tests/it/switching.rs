@@ -68,6 +68,41 @@ async fn readers_never_notice_a_switch() {
 }
 
 #[tokio::test]
+async fn a_generation_that_is_dropped_while_it_is_looked_at_is_no_outage() {
+    let mut journal = Journal::begun(1);
+    journal.upload("a", 1);
+    let (world, writer, reader) = World::with(&journal).await.unwrap();
+    let old = writer.generation();
+    writer.close().await;
+    let mut generations = world.generations().await.unwrap();
+    let new = generations.create(journal.incarnation).await.unwrap();
+    let mut next = Writer::open_generation(&world.config, new).await.unwrap();
+    fold(&mut next, &journal, 10).await.unwrap();
+    // The reader's task knows that it is active, and waits for its checkpoint.
+    let sql = format!(
+        "BEGIN;
+         LOCK TABLE {schema}.checkpoint;
+         DO $$ BEGIN
+             WHILE NOT EXISTS (SELECT FROM pg_locks WHERE relation = '{schema}.checkpoint'::regclass AND NOT granted) LOOP
+                 PERFORM pg_sleep(0.01);
+             END LOOP;
+         END $$;
+         UPDATE highwater.generations SET state = 'retired' WHERE number = {old};
+         UPDATE highwater.generations SET state = 'active' WHERE number = {new};
+         UPDATE highwater.active SET generation = {new};
+         DROP SCHEMA {schema} CASCADE;
+         DELETE FROM highwater.generations WHERE number = {old};
+         COMMIT",
+        schema = old.schema(),
+        old = old.number(),
+        new = new.number(),
+    );
+    let (cluster, database) = (Arc::clone(&world.cluster), world.database.clone());
+    tokio::task::spawn_blocking(move || cluster.sql(&database, &sql)).await.unwrap().unwrap();
+    assert_eq!(status(&reader).await.unwrap().generation, new);
+}
+
+#[tokio::test]
 async fn a_generation_that_is_behind_does_not_become_active() {
     let mut journal = Journal::begun(1);
     journal.upload("a", 1);
