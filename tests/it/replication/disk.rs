@@ -33,11 +33,13 @@ fn take(disk: &Path, blob: BlobId) -> anyhow::Result<()> {
     let mut files = Vec::new();
     files_of(disk, blob, &mut files)?;
     ensure!(!files.is_empty(), "{blob} is not on the disk");
-    for file in files {
-        fs::remove_file(&file)?;
-        // MinIO has a folder for each object.
-        if file.parent().and_then(Path::file_name).is_some_and(|name| name.to_string_lossy() == blob.to_string()) {
-            fs::remove_dir_all(file.parent().context("no folder")?)?;
+    for file in &files {
+        fs::remove_file(file)?;
+    }
+    // MinIO has a folder for each object.
+    for folder in files.iter().filter_map(|file| file.parent()) {
+        if folder.ends_with(blob.to_string()) && folder.exists() {
+            fs::remove_dir_all(folder)?;
         }
     }
     Ok(())
