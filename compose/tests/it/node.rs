@@ -1,12 +1,12 @@
 //! The embedded node, over HTTP.
 
-use base64_simd::STANDARD as BASE64;
+use base64_simd::{STANDARD as BASE64, URL_SAFE_NO_PAD as IN_NAMES};
 use bytes::Bytes;
 use compose::{NodeEntry, Stack};
 use sha2::{Digest as _, Sha256};
 
 use crate::s3::{element, send};
-use crate::stack::servers;
+use crate::stack::{servers, until};
 
 const PART: usize = 5 * 1024 * 1024;
 
@@ -184,7 +184,8 @@ async fn what_a_client_has_asked_for_is_done_to_its_end_without_it() {
     let node = stack.nodes()[0].clone();
     let id = begin(&node, "x").await;
     let whole = parts(&node, "x", &id, PARTS).await;
-    let open = stack.data_of("node-a").unwrap().join(format!(".upload-{id}.json"));
+    let folder = stack.data_of("node-a").unwrap();
+    let open = folder.join(format!(".upload-{id}.json"));
     assert!(open.exists());
     let has_begun = async {
         while open.exists() {
@@ -197,14 +198,9 @@ async fn what_a_client_has_asked_for_is_done_to_its_end_without_it() {
         () = has_begun => {}
         answer = send(&node, "POST", &path, &[], whole) => panic!("answered before it was cut: {answer:?}"),
     }
-    let mut got = send(&node, "GET", "/highwater/x", &[], "").await.unwrap();
-    for _ in 0..500 {
-        if got.status() != 404 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        got = send(&node, "GET", "/highwater/x", &[], "").await.unwrap();
-    }
+    let object = folder.join("highwater/x");
+    until("the object is there", || object.exists()).await;
+    let got = send(&node, "GET", "/highwater/x", &[], "").await.unwrap();
     assert_eq!((got.status().as_u16(), got.body().len()), (200, PARTS * PART));
     assert_eq!(files(&stack), 3, "the object, its attributes and its digests");
     stack.shutdown().await.unwrap();
@@ -219,8 +215,17 @@ async fn what_a_killed_node_had_half_done_is_cleared_and_an_open_upload_stays() 
     let before = files(&stack);
     stack.kill("node-a").await.unwrap();
     let folder = stack.data_of("node-a").unwrap();
-    let [half, gone] = ["b3b1ad84-7d54-4a4a-9b3c-1f0c2d6f7a10", "b3b1ad84-7d54-4a4a-9b3c-1f0c2d6f7a11"];
-    for name in [format!(".upload-{half}.json"), format!(".upload_id-{gone}.part-2")] {
+    // Of one that had begun, one whose object was being made, and one that was being aborted.
+    let left = [
+        ".upload-b3b1ad84-7d54-4a4a-9b3c-1f0c2d6f7a10.json".to_owned(),
+        ".upload_id-b3b1ad84-7d54-4a4a-9b3c-1f0c2d6f7a11.part-2".to_owned(),
+        format!(
+            ".bucket-{}.object-{}.upload-b3b1ad84-7d54-4a4a-9b3c-1f0c2d6f7a12.metadata.json",
+            IN_NAMES.encode_to_string("highwater"),
+            IN_NAMES.encode_to_string("y")
+        ),
+    ];
+    for name in left {
         std::fs::write(folder.join(name), "null").unwrap();
     }
     stack.start("node-a").await.unwrap();

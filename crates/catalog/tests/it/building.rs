@@ -5,7 +5,7 @@ use std::time::Duration;
 use catalog::{Error, State, Verified, Writer};
 
 use crate::short::status;
-use crate::world::{Journal, World, fold};
+use crate::world::{Journal, World};
 
 #[tokio::test]
 async fn generations_are_listed_and_dropped() {
@@ -83,9 +83,8 @@ async fn what_a_build_has_left_is_found_the_furthest_first() {
     let mut generations = world.generations().await.unwrap();
     let mut left = Vec::new();
     for _ in 0..2 {
-        let generation = generations.create(journal.incarnation).await.unwrap();
-        let mut writer = Writer::open_generation(&world.config, generation).await.unwrap();
-        fold(&mut writer, &journal, 10).await.unwrap();
+        let writer = world.beside(&journal).await.unwrap();
+        let generation = writer.generation();
         writer.close().await;
         left.insert(0, (generation, journal.n()));
         journal.upload("more", 1);
@@ -96,10 +95,7 @@ async fn what_a_build_has_left_is_found_the_furthest_first() {
     for spoil in
         ["UPDATE highwater.generations SET event_types = '{}' WHERE number = 6", "DROP SCHEMA highwater_g7 CASCADE"]
     {
-        let generation = generations.create(journal.incarnation).await.unwrap();
-        let mut writer = Writer::open_generation(&world.config, generation).await.unwrap();
-        fold(&mut writer, &journal, 10).await.unwrap();
-        writer.close().await;
+        world.beside(&journal).await.unwrap().close().await;
         world.sql(spoil).unwrap();
     }
     let found = generations.unfinished(journal.incarnation).await.unwrap();

@@ -78,9 +78,8 @@ async fn a_retired_generation_is_never_written_again() {
     let mut journal = Journal::begun(1);
     let (world, mut old, _reader) = World::with(&journal).await.unwrap();
     let mut generations = world.generations().await.unwrap();
-    let generation = generations.create(journal.incarnation).await.unwrap();
-    let mut new = Writer::open_generation(&world.config, generation).await.unwrap();
-    fold(&mut new, &journal, 10).await.unwrap();
+    let mut new = world.beside(&journal).await.unwrap();
+    let generation = new.generation();
     generations.switch(generation, Switch::CaughtUp).await.unwrap();
 
     journal.upload("a", 1);

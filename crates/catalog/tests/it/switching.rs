@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use catalog::{Error, Listing, Lookup, Switch, Writer};
+use catalog::{Error, Listing, Lookup, Switch};
 use tokio::task::JoinSet;
 
 use crate::short::status;
@@ -43,9 +43,8 @@ async fn readers_never_notice_a_switch() {
             tokio::task::yield_now().await;
         }
         let mut generations = world.generations().await.unwrap();
-        let generation = generations.create(journal.incarnation).await.unwrap();
-        let mut next = Writer::open_generation(&world.config, generation).await.unwrap();
-        fold(&mut next, &journal, 10).await.unwrap();
+        let next = world.beside(&journal).await.unwrap();
+        let generation = next.generation();
         generations.switch(generation, Switch::CaughtUp).await.unwrap();
         let retired = writer.generation();
         writer.close().await;
@@ -74,10 +73,7 @@ async fn a_generation_that_is_dropped_while_it_is_looked_at_is_no_outage() {
     let (world, writer, reader) = World::with(&journal).await.unwrap();
     let old = writer.generation();
     writer.close().await;
-    let mut generations = world.generations().await.unwrap();
-    let new = generations.create(journal.incarnation).await.unwrap();
-    let mut next = Writer::open_generation(&world.config, new).await.unwrap();
-    fold(&mut next, &journal, 10).await.unwrap();
+    let new = world.beside(&journal).await.unwrap().generation();
     // The reader's task knows that it is active, and waits for its checkpoint.
     let sql = format!(
         "BEGIN;
@@ -130,9 +126,8 @@ async fn a_generation_of_an_older_layout_gives_way() {
     world.sql("UPDATE highwater.generations SET layout = 1").unwrap();
     world.sql(&format!("ALTER TABLE {}.checkpoint DROP COLUMN spaces_seq", old.schema())).unwrap();
     let mut generations = world.generations().await.unwrap();
-    let generation = generations.create(journal.incarnation).await.unwrap();
-    let mut new = Writer::open_generation(&world.config, generation).await.unwrap();
-    fold(&mut new, &journal, 10).await.unwrap();
+    let new = world.beside(&journal).await.unwrap();
+    let generation = new.generation();
     // This program's readers say what is to be done, until it is done.
     let error = world.reader().space(&main_space()).await.unwrap_err();
     assert!(error.to_string().contains("projector rebuild"), "{error:?}");
@@ -147,9 +142,8 @@ async fn a_switch_waits_for_nobody_but_a_save_in_flight() {
     let journal = Journal::begun(1);
     let (world, mut writer, _reader) = World::with(&journal).await.unwrap();
     let mut generations = world.generations().await.unwrap();
-    let next = generations.create(journal.incarnation).await.unwrap();
-    let mut building = Writer::open_generation(&world.config, next).await.unwrap();
-    fold(&mut building, &journal, 10).await.unwrap();
+    let mut building = world.beside(&journal).await.unwrap();
+    let next = building.generation();
     // An idle writer holds nothing.
     generations.switch(next, Switch::CaughtUp).await.unwrap();
     assert!(!writer.is_active().await.unwrap());

@@ -104,6 +104,14 @@ impl World {
         Ok((writer, reader))
     }
 
+    /// A further generation that is folded as far as the journal goes, and does not answer reads.
+    pub(crate) async fn beside(&self, journal: &Journal) -> anyhow::Result<Writer> {
+        let generation = self.generations().await?.create(journal.incarnation).await?;
+        let mut writer = Writer::open_generation(&self.config, generation).await?;
+        fold(&mut writer, journal, 10).await?;
+        Ok(writer)
+    }
+
     pub(crate) async fn generations(&self) -> anyhow::Result<Generations> {
         Ok(Generations::open(&self.config).await?)
     }
